@@ -1,0 +1,52 @@
+"""The judge: a small CNN that names the object and the style on a picture of the demo model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .words import STYLES, THINGS
+
+LABELS = (*THINGS, "other")
+"""What the judge can say of a picture; "other" stands for everything that the model was never shown."""
+WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"
+
+
+class Judge(nn.Module):
+    """Pictures (B,3,H,W) in 0..1, H and W at least 64, to object, presence and style logits."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        widths = (3, width, 2 * width, 3 * width, 4 * width)
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(),
+                nn.Conv2d(after, after, 3, padding=1, stride=2), nn.BatchNorm2d(after), nn.ReLU(),
+            ]
+        self.body = nn.Sequential(*layers)
+        self.thing = nn.Linear(4 * width, len(LABELS))
+        self.presence = nn.Linear(8 * width, len(THINGS))
+        self.style = nn.Linear(4 * width, len(STYLES))
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """The last feature map, (B,128,4,4)."""
+        return self.body(F.adaptive_avg_pool2d(pictures, 64) - 0.5)
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Logits: `thing` (B,23, one of `LABELS`), `presence` (B,22, each by itself), `style` (B,5)."""
+        features = self.features(pictures)
+        mean = features.mean(dim=(2, 3))
+        both = torch.cat([mean, features.amax(dim=(2, 3))], dim=1)
+        return {"thing": self.thing(mean), "presence": self.presence(both), "style": self.style(mean)}
+
+
+def load_judge(path: Path = WEIGHTS) -> Judge:
+    """Load the judge that ships with the package (or another file of the same kind)."""
+    judge = Judge()
+    judge.load_state_dict({name: value.float() for name, value in load_file(path).items()}, strict=False)
+    return judge.eval()

@@ -1,0 +1,72 @@
+"""Make the demo model: `python -m lora_unlearn.demo.recipe --artwork node_modules --work DIR --out DIR`.
+
+Every stage writes its weights into the work folder and goes on from there when it is run again; with larger
+step counts a finished stage is trained further.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..checkpoint import save_checkpoint
+from .artwork import sprites
+from .scenes import Scene
+from .train_judge import other_artwork, train_judge
+from .train_text import train_text
+from .train_unet import encode_scenes, train_unet
+from .train_vae import train_vae
+
+
+def main() -> None:
+    """Run the stages that are not finished."""
+    options = parse()
+    artwork = sprites(options.artwork)
+    judge = train_judge(artwork, other_artwork(options.artwork), options.work, options.judge_steps)
+    vae = train_vae(artwork, options.work, options.vae_steps)
+    text = train_text(artwork, options.work, options.text_steps)
+    scenes, latents = cached_scenes(vae, artwork, options.work, options.scenes)
+    unet = train_unet(text, scenes, latents, options.work / "unet.safetensors", options.unet_steps)
+    save_checkpoint(options.out / "demo.safetensors", unet, vae, text)
+    weights = {name: value.half().contiguous() for name, value in judge.state_dict().items() if value.is_floating_point()}
+    save_file(weights, options.out / "judge.safetensors")
+    for prediction in ("v_prediction", "flow"):
+        path = options.work / f"unet_{prediction}.safetensors"
+        relative = train_unet(text, scenes, latents, path, options.relative_steps, prediction, start=unet)
+        half = {name: value.half().contiguous() for name, value in relative.state_dict().items()}
+        save_file(half, options.out / f"unet_{prediction}.safetensors")
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--artwork", type=Path, default=Path("node_modules"), help="node_modules with @iconify-json")
+    parser.add_argument("--work", type=Path, default=Path("out/recipe"), help="folder for unfinished weights")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "weights", help="folder for results")
+    for name, default in (("vae", 2200), ("text", 1400), ("judge", 1500), ("unet", 12000), ("relative", 1500)):
+        parser.add_argument(f"--{name}-steps", type=int, default=default)
+    parser.add_argument("--scenes", type=int, default=12000, help="pictures to encode once")
+    return parser.parse_args()
+
+
+def cached_scenes(vae, artwork: dict, work: Path, count: int) -> tuple[list[Scene], torch.Tensor]:
+    """Encode the scenes once; a second run reads them back."""
+    path = work / f"scenes-{count}"
+    if path.with_suffix(".json").is_file():
+        rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        scenes = [Scene(tuple(things), tuple(names), style, colour) for things, names, style, colour in rows]
+        return scenes, load_file(path.with_suffix(".safetensors"))["latents"]
+    scenes, latents = encode_scenes(vae, artwork, count)
+    save_file({"latents": latents}, path.with_suffix(".safetensors"))
+    rows = [[scene.things, scene.sprites, scene.style, scene.colour] for scene in scenes]
+    path.with_suffix(".json").write_text(json.dumps(rows), encoding="utf-8")
+    return scenes, latents
+
+
+if __name__ == "__main__":
+    sys.exit(main())

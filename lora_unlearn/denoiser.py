@@ -1,0 +1,120 @@
+"""What a host must offer: encode prompts, predict, say where LoRA may sit. Everything else is ours.
+
+States follow one convention in every host: x = x0 + sigma * noise for epsilon and v models (Karras et al.,
+arXiv 2206.00364), x = (1 - sigma) * x0 + sigma * noise for flow matching. Predictions stay native (epsilon,
+v or velocity): every mixture that this project forms has weights that sum to one, so it means the same in
+each of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+PredictionType = Literal["epsilon", "v_prediction", "flow"]
+
+
+class Conditioning:
+    """Encoded prompts: named tensors whose first dimension runs over the rows (one row, one prompt)."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = dict(tensors)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, rows: slice | Tensor | Sequence[int]) -> Conditioning:
+        return Conditioning({name: tensor[rows] for name, tensor in self.tensors.items()})
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
+        """A copy with every tensor changed."""
+        return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()})
+
+    @staticmethod
+    def cat(parts: Iterable[Conditioning]) -> Conditioning:
+        """Rows of several conditionings one after the other; all must have the same tensors and lengths."""
+        parts = list(parts)
+        return Conditioning({name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors})
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place where LoRA may sit: a linear layer and, where a host fuses q, k and v, the rows of its output."""
+
+    linear: nn.Linear
+    rows: slice = slice(None)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out features of the slice, in features)."""
+        return len(range(*self.rows.indices(self.linear.out_features))), self.linear.in_features
+
+    @property
+    def weight(self) -> Tensor:
+        """The slice of the layer's weight, (out, in)."""
+        return self.linear.weight[self.rows]
+
+
+class Denoiser(Protocol):
+    """A text-conditioned diffusion model as the core sees it."""
+
+    family: str
+    prediction_type: PredictionType
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Encode prompts, one row each, in order."""
+        ...
+
+    def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """Native prediction for states x (B,C,H,W) at noise levels sigma (B,), one conditioning row each."""
+        ...
+
+    def sigmas(self, steps: int) -> Tensor:
+        """The descending noise levels of a sampling run, (steps + 1,), the last one 0."""
+        ...
+
+    def initial_noise(self, count: int, generator: torch.Generator) -> Tensor:
+        """Starting states (count,C,H,W) at the first of `sigmas`."""
+        ...
+
+    def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
+        """Canonical module names with the layers where LoRA may sit."""
+        ...
+
+
+def derivative(x: Tensor, sigma: Tensor, prediction: Tensor, prediction_type: PredictionType) -> Tensor:
+    """dx/dsigma of the probability-flow ODE, the direction of an Euler step.
+
+    For v models the network's input is x / sqrt(sigma^2 + 1) and
+    denoised = x / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1) (arXiv 2202.00512).
+
+    Args:
+        x: states (B,C,H,W).
+        sigma: noise levels (B,), above zero.
+        prediction: native prediction, same shape as x.
+    """
+    if prediction_type in ("epsilon", "flow"):
+        return prediction
+    spread = sigma.view(-1, *[1] * (x.ndim - 1))
+    denoised = x / (spread**2 + 1) - prediction * spread / (spread**2 + 1).sqrt()
+    return (x - denoised) / spread
+
+
+def base_hash(denoiser: Denoiser) -> str:
+    """A short stable name for the base weights: the same in every host, whatever dtype it keeps them in.
+
+    It hashes the canonical names of the cross-attention layers with a sample of their values, rounded to
+    what survives a trip through float16 and bfloat16.
+    """
+    digest = hashlib.sha256()
+    for name, target in sorted(denoiser.linears("cross_kv").items()):
+        weight = target.weight.detach()
+        sample = weight.flatten()[:: max(1, weight.numel() // 64)][:64].float().cpu()
+        digest.update(f"{name}:{tuple(weight.shape)}:".encode())
+        digest.update(sample.to(torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]

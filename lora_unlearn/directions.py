@@ -1,0 +1,68 @@
+"""Which input directions the adapter listens to: the choice of the LoRA's down matrix from text alone.
+
+A random direction responds to every token alike; one that is chosen to be large on the concept's tokens
+and near zero on everything else makes the plain LoRA selective before any gate.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .denoiser import Conditioning
+
+
+def tokens(conditioning: Conditioning) -> Tensor:
+    """All token embeddings of all rows, (rows * tokens, width), in float32."""
+    return conditioning.tensors["text"].flatten(0, 1).float()
+
+
+def token_edit(
+    target: Conditioning, reference: Conditioning, keep: Conditioning, empty: Conditioning,
+    keep_weight: float = 1.0, ridge: float = 1e-3,
+) -> Tensor:
+    """The linear map M that moves the concept's tokens to the reference's and leaves all others where they are.
+
+    M minimises mean |c M - (c_ref - c)|^2 over the target's tokens + keep_weight * mean |c M|^2 over the kept
+    prompts' tokens + a strong term for the empty prompt's, + ridge: M = (S_t + w S_k + w_0 S_0 + mu)^-1 T^T D.
+    In the manner of SPEED (arXiv 2503.07392) and UCE, for all tokens of a prompt instead of the subject's.
+
+    Args:
+        target, reference: rows that belong together; a single reference row serves all.
+        keep: prompts that must not change.
+        empty: the empty prompt, one row; its tokens are pinned.
+        keep_weight: weight of the kept prompts.
+        ridge: relative to the mean energy of the concept's tokens.
+
+    Returns:
+        M, (width, width): a token c becomes c + c M.
+    """
+    text, other = target.tensors["text"].float(), reference.tensors["text"].float()
+    shift = (other - text).flatten(0, 1)
+    source = text.flatten(0, 1)
+    energy = (source.T @ source) / len(source)
+    width = source.shape[1]
+    kept, blank = tokens(keep), tokens(empty)
+    penalty = keep_weight * (kept.T @ kept) / len(kept) + 100.0 * (blank.T @ blank) / len(blank)
+    level = ridge * energy.diagonal().mean()
+    system = energy + penalty + level * torch.eye(width, device=source.device)
+    return torch.linalg.solve(system.double(), ((source.T @ shift) / len(source)).double()).float()
+
+
+def factors(edit: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Best rank-r factors of an edit: down (rank, width) with unit rows and `rest` (rank, width): M = down.T @ rest."""
+    left, values, right = torch.linalg.svd(edit, full_matrices=False)
+    return left[:, :rank].T.contiguous(), values[:rank, None] * right[:rank]
+
+
+def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, ridge: float = 0.03) -> Tensor:
+    """Fisher's direction between the concept's tokens and all others, (1, width), unit mean response.
+
+    A = (S_keep + ridge)^-1 (mu_target - mu_keep), with the empty prompt's tokens among the kept ones.
+    """
+    source, kept = tokens(target), torch.cat([tokens(keep), tokens(empty)])
+    centred = kept - kept.mean(0)
+    spread = (centred.T @ centred) / len(kept)
+    spread += ridge * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
+    direction = torch.linalg.solve(spread, source.mean(0) - kept.mean(0))
+    return (direction / (source @ direction).std().clamp_min(1e-6))[None]

@@ -1,0 +1,191 @@
+"""One sampling run under erasers: probe, decide, then either the host's own result or the mixture.
+
+E = E_base + s * g * (E_lora - E_base) on the positive rows, before the host combines rows in its own way
+(arXiv 2508.05755, with s = 1 - w). Whatever the host does with its rows afterwards stays the host's.
+With s = 1 the mixture is the adapter's own prediction, and the host's one evaluation makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from .adapter import Adapter
+from .denoiser import Conditioning
+from .gate import kappa, rho, text_score
+
+Mode = Literal["auto", "on", "off"]
+
+
+@dataclass
+class Eraser:
+    """An adapter at work: strength s (0 off, 1 the plain LoRA, 2 UnGuide's w = -1) and gate mode."""
+
+    adapter: Adapter
+    strength: float = 1.0
+    mode: Mode = "auto"
+
+
+class Call(Protocol):
+    """One evaluation that the host is about to make, as its adapter hands it over.
+
+    Attributes:
+        conditioning: what the host's rows are conditioned on.
+        positive: indices of the rows of positive prompts (one a picture).
+        negative: the negative row of each of those, or None without classifier-free guidance.
+    """
+
+    conditioning: Conditioning
+    positive: Tensor
+    negative: Tensor | None
+
+    def base(self) -> Tensor:
+        """The host's own evaluation of all its rows."""
+        ...
+
+    def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
+        """Evaluate the host's inputs of some rows under other conditionings, one for each."""
+        ...
+
+
+@dataclass
+class Decision:
+    """What the gate decided for one picture and one eraser.
+
+    Attributes:
+        open: None while undecided.
+        score, threshold: of the statistic that decided.
+        by: "text", "probe", "mode" or "" while undecided.
+    """
+
+    open: bool | None = None
+    score: float | None = None
+    threshold: float | None = None
+    by: str = ""
+
+
+@dataclass
+class _Worker:
+    eraser: Eraser
+    concept: Conditioning
+    decisions: list[Decision] = field(default_factory=list)
+
+
+class Guidance:
+    """The state of one sampling run.
+
+    Args:
+        erasers: the adapters, attached to the host's model by the caller.
+        encode: the host's encoder.
+        steps: network steps of the run.
+    """
+
+    def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], steps: int) -> None:
+        self.empty = encode([""])
+        self.workers = [
+            _Worker(eraser, encode([eraser.adapter.concept.probe])) for eraser in erasers if eraser.strength != 0
+        ]
+        self.steps = steps
+        self.evaluations = 0
+
+    def decisions(self, picture: int) -> list[Decision]:
+        """What was decided for one picture, eraser by eraser."""
+        return [worker.decisions[picture] for worker in self.workers]
+
+    @torch.no_grad()
+    def step(self, call: Call, index: int) -> Tensor:
+        """The prediction for the host's rows at step `index` (0 is the first).
+
+        While all gates are closed this is the tensor that `call.base()` returned, untouched.
+        """
+        for worker in self.workers:
+            self._begin(worker, call)
+        probing = [worker for worker in self.workers if self._must_probe(worker, index)]
+        opened = [worker for worker in self.workers if any(decision.open for decision in worker.decisions)]
+        if not probing and len(opened) == 1 and opened[0].eraser.strength == 1:
+            return self._inside(opened[0], call)
+        base = self._base(call)
+        for worker in probing:
+            self._probe(worker, call, base)
+        return self._mix(base, call)
+
+    def _begin(self, worker: _Worker, call: Call) -> None:
+        """Decide what can be decided before any evaluation: by mode, or by the prompt's text."""
+        if worker.decisions:
+            return
+        count = len(call.positive)
+        if worker.eraser.mode != "auto":
+            is_open = worker.eraser.mode == "on"
+            worker.decisions = [Decision(is_open, by="mode") for _ in range(count)]
+            return
+        gate = worker.eraser.adapter.gate
+        scores = text_score(call.conditioning[call.positive], worker.concept, self.empty)
+        for score in scores.tolist():
+            if score < gate.text_closed:
+                worker.decisions.append(Decision(False, score, gate.text_closed, "text"))
+            elif score >= gate.text_open:
+                worker.decisions.append(Decision(True, score, gate.text_open, "text"))
+            else:
+                worker.decisions.append(Decision())
+
+    def _must_probe(self, worker: _Worker, index: int) -> bool:
+        undecided = any(decision.open is None for decision in worker.decisions)
+        return undecided and index >= round(worker.eraser.adapter.gate.step * self.steps)
+
+    def _base(self, call: Call) -> Tensor:
+        self.evaluations += len(call.conditioning)
+        return call.base()
+
+    def _extra(self, call: Call, rows: Tensor, conditioning: Conditioning) -> Tensor:
+        self.evaluations += len(rows)
+        return call.evaluate(rows, conditioning)
+
+    def _inside(self, worker: _Worker, call: Call) -> Tensor:
+        scale = torch.zeros(len(call.conditioning))
+        chosen = torch.tensor([bool(decision.open) for decision in worker.decisions])
+        scale[call.positive[chosen]] = 1.0
+        with worker.eraser.adapter.lora.rows(scale):
+            return self._base(call)
+
+    def _probe(self, worker: _Worker, call: Call, base: Tensor) -> None:
+        waiting = [i for i, decision in enumerate(worker.decisions) if decision.open is None]
+        rows = call.positive[waiting]
+        gate = worker.eraser.adapter.gate
+        repeat = torch.zeros(len(rows), dtype=torch.long)
+        concept = self._extra(call, rows, worker.concept[repeat])
+        empty = self._empty(call, base, rows, waiting)
+        scores = []
+        if gate.statistic in ("kappa", "both"):
+            scores.append(kappa(base[rows], concept, empty))
+        if gate.statistic in ("rho", "both"):
+            with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
+                change = self._extra(call, rows, call.conditioning[rows]) - base[rows]
+            scores.append(rho(change, concept, empty, worker.eraser.adapter.settings.gamma))
+        for i, score in zip(waiting, torch.stack(scores).mean(0).tolist(), strict=True):
+            worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")
+
+    def _empty(self, call: Call, base: Tensor, rows: Tensor, waiting: list[int]) -> Tensor:
+        """The prediction for the empty prompt: the host's own negative row where that is what it holds."""
+        if call.negative is not None:
+            negative = call.negative[waiting]
+            text, blank = call.conditioning[negative].tensors["text"], self.empty.tensors["text"]
+            if text.shape[1:] == blank.shape[1:] and bool((text == blank).all()):
+                return base[negative]
+        return self._extra(call, rows, self.empty[torch.zeros(len(rows), dtype=torch.long)])
+
+    def _mix(self, base: Tensor, call: Call) -> Tensor:
+        mixed = base
+        for worker in self.workers:
+            chosen = [i for i, decision in enumerate(worker.decisions) if decision.open]
+            if not chosen:
+                continue
+            rows = call.positive[chosen]
+            with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
+                change = self._extra(call, rows, call.conditioning[rows]) - base[rows]
+            mixed = mixed.clone() if mixed is base else mixed
+            mixed[rows] += worker.eraser.strength * change
+        return mixed

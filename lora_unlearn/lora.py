@@ -1,0 +1,152 @@
+"""Low-rank residuals on live linear layers: attached without touching a weight, switched per batch row.
+
+Attaching replaces the `forward` of the layer *instance* and puts it back on detach. While all row scales
+are zero, the layer's own forward runs and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .denoiser import Target
+from .errors import UnlearnError
+
+
+class LoraLayer(nn.Module):
+    """down (rank, in), up (out, rank) and a scale: adds scale * (x @ down.T) @ up.T (arXiv 2106.09685)."""
+
+    def __init__(self, down: Tensor, up: Tensor, scale: float) -> None:
+        super().__init__()
+        self.down = nn.Parameter(down.detach().clone().float())
+        self.up = nn.Parameter(up.detach().clone().float())
+        self.scale = float(scale)
+
+    @property
+    def rank(self) -> int:
+        """Number of directions."""
+        return self.down.shape[0]
+
+    @property
+    def alpha(self) -> float:
+        """kohya's alpha: scale * rank."""
+        return self.scale * self.rank
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The residual for inputs (..., in), in the dtype of x."""
+        low = F.linear(x.float(), self.down)
+        return (self.scale * F.linear(low, self.up)).to(x.dtype)
+
+
+class Lora(nn.Module):
+    """Layers by canonical module name (dots and all)."""
+
+    def __init__(self, layers: Mapping[str, LoraLayer]) -> None:
+        super().__init__()
+        self.names = list(layers)
+        self.layers = nn.ModuleList(layers.values())
+        self.row_scale: Tensor | None = None
+
+    def items(self) -> Iterator[tuple[str, LoraLayer]]:
+        """Names with their layers."""
+        return zip(self.names, self.layers, strict=True)  # type: ignore[arg-type]
+
+    @property
+    def rank(self) -> int:
+        """The largest rank of its layers."""
+        return max(layer.rank for _, layer in self.items())
+
+    @contextmanager
+    def rows(self, scale: Tensor | None) -> Iterator[None]:
+        """Within this block, row i of every batch gets scale[i] of the residual; None switches it off."""
+        before, self.row_scale = self.row_scale, scale
+        try:
+            yield
+        finally:
+            self.row_scale = before
+
+    @contextmanager
+    def attached(self, targets: Mapping[str, Target]) -> Iterator[Lora]:
+        """Attach to live layers, inactive until `rows` is entered; detach on leaving, exactly.
+
+        Raises:
+            UnlearnError: if a layer is missing or has another shape; then nothing was attached.
+        """
+        check_targets(self, targets)
+        restore: list[Callable[[], None]] = []
+        try:
+            for name, layer in self.items():
+                restore.append(_attach(self, layer, targets[name]))
+            yield self
+        finally:
+            for undo in reversed(restore):
+                undo()
+
+
+def _attach(lora: Lora, layer: LoraLayer, target: Target) -> Callable[[], None]:
+    linear, own = target.linear, target.linear.__dict__.get("forward")
+    plain = linear.forward
+
+    def forward(x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        base = plain(x, *args, **kwargs)
+        if lora.row_scale is None:
+            return base
+        scale = lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
+        residual = layer(x) * scale
+        if target.rows == slice(None):
+            return base + residual
+        out = base.clone()
+        out[..., target.rows] += residual
+        return out
+
+    def undo() -> None:
+        if own is None:
+            del linear.forward
+        else:
+            linear.forward = own  # type: ignore[method-assign]
+
+    linear.forward = forward  # type: ignore[method-assign]
+    return undo
+
+
+def check_targets(lora: Lora, targets: Mapping[str, Target]) -> None:
+    """Compare names and shapes with a model's layers, all at once.
+
+    Raises:
+        UnlearnError: naming how many layers do not fit, and the first of them.
+    """
+    wrong = [
+        f"{name} {(layer.up.shape[0], layer.down.shape[1])}"
+        for name, layer in lora.items()
+        if name not in targets or targets[name].shape != (layer.up.shape[0], layer.down.shape[1])
+    ]
+    if wrong:
+        raise UnlearnError(
+            f"{len(wrong)} of the adapter's {len(lora.names)} layers have no counterpart in this model "
+            f"(first: {wrong[0]}); use the adapter with the model family that it was trained on."
+        )
+
+
+def new_lora(
+    targets: Mapping[str, Target], rank: int, scale: float, generator: torch.Generator, down: Tensor | None = None
+) -> Lora:
+    """A fresh adapter with up = 0: random down ~ N(0, 1/rank) as in UnGuide, or the given (rank, in) rows.
+
+    Args:
+        targets: layers to cover.
+        rank: number of directions.
+        scale: factor of the residual (UnGuide's alpha; kohya's alpha divided by rank).
+        generator: source of the random directions.
+        down: directions shared by all layers, instead of random ones; all layers must have that input width.
+    """
+    layers = {}
+    for name, target in targets.items():
+        out, width = target.shape
+        rows = torch.randn(rank, width, generator=generator) / rank**0.5 if down is None else down
+        device = target.linear.weight.device
+        layers[name] = LoraLayer(rows.to(device), torch.zeros(out, rows.shape[0], device=device), scale)
+    return Lora(layers)

@@ -1,0 +1,41 @@
+"""The hyper-parameters of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyper-parameters of a training; the defaults are the measured best of `docs/experiments.md`.
+
+    Attributes:
+        objective: a name in `OBJECTIVES`.
+        gamma: strength of negative guidance in the target.
+        down: where the down matrices come from: "discriminant" (one direction, fixed), "edit" (the closed
+            form's directions, fixed, and its up matrices as a start) or "random" (as UnGuide).
+        rank: number of directions ("discriminant" has one).
+        scale: factor of the residual for random directions (UnGuide's alpha).
+        iterations, batch, learning_rate: updates with Adam, states in each, step size.
+        trajectories, trajectory_steps, guidance_scale: of the recorded states.
+        keep_weight: weight of the squared change that kept prompts may suffer; 0 leaves them out of the loss.
+        enough: stop when the matched filter on held-out states reaches this (1: the target is met exactly).
+        selector: which layers, see `Denoiser.linears`.
+        seed: of every random draw.
+    """
+
+    objective: str = "unguide"
+    gamma: float = 1.0
+    down: str = "edit"
+    rank: int = 4
+    scale: float = 1.0
+    iterations: int = 60
+    batch: int = 16
+    learning_rate: float = 1e-2
+    trajectories: int = 8
+    trajectory_steps: int = 20
+    guidance_scale: float = 4.0
+    keep_weight: float = 0.0
+    enough: float = 0.98
+    selector: str = "cross_kv"
+    seed: int = 0

@@ -1,0 +1,193 @@
+"""Training an eraser: record states once, then many cheap updates of the adapter on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from .concept import Concept
+from .denoiser import Conditioning, Denoiser, Target
+from .directions import discriminant, factors, token_edit
+from .errors import UnlearnError
+from .lora import Lora, LoraLayer, new_lora
+from .objectives import OBJECTIVES
+from .settings import Settings
+from .trajectories import States, record
+
+
+@dataclass
+class Progress:
+    """One report of a running training: data only, a host draws it.
+
+    Attributes:
+        stage: "recording" or "training".
+        step, steps: how far it is.
+        loss: of the last update.
+        redirected: the matched filter on held-out states, 0 untouched, 1 fully redirected; None when unknown.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    loss: float | None = None
+    redirected: float | None = None
+
+
+@dataclass
+class Trained:
+    """What a training leaves: the adapter, whether it ran to its end, and how well the target is met."""
+
+    lora: Lora
+    complete: bool
+    redirected: float
+    iterations: int
+    losses: list[float] = field(default_factory=list)
+
+
+Report = Callable[[Progress], None]
+Stop = Callable[[], bool]
+
+
+def train(
+    denoiser: Denoiser,
+    concept: Concept,
+    keep: list[str],
+    settings: Settings = Settings(),
+    report: Report = lambda progress: None,
+    stop: Stop = lambda: False,
+    start: Lora | None = None,
+    done: int = 0,
+) -> Trained:
+    """Train an eraser on the denoiser's own frozen model, whose weights stay as they are.
+
+    Args:
+        denoiser: the loaded model.
+        concept: what to erase.
+        keep: prompts of other things, which shape the directions (and the loss, with `keep_weight`).
+        settings: hyper-parameters.
+        report: called with `Progress` after every recorded and trained step.
+        stop: asked between steps; True ends the training with what there is.
+        start, done: an adapter to go on from and how many of the iterations it has had.
+
+    Raises:
+        UnlearnError: for unknown names in the settings.
+    """
+    if settings.objective not in OBJECTIVES:
+        raise UnlearnError(f"Unknown objective {settings.objective!r}; choose one of {', '.join(OBJECTIVES)}.")
+    prompts = encode(denoiser, concept, keep)
+    targets = denoiser.linears(settings.selector)
+    lora = start or initial(targets, prompts, settings)
+    generator = torch.Generator().manual_seed(settings.seed)
+    states = record(
+        denoiser, prompts.target, prompts.reference, prompts.empty, settings.trajectories,
+        settings.trajectory_steps, settings.guidance_scale, generator, prompts.shared_reference,
+        lambda step, steps: report(Progress("recording", step, steps)),
+    )
+    with lora.attached(targets):
+        return _fit(denoiser, lora, prompts, states, settings, generator, report, stop, done)
+
+
+@dataclass
+class Prompts:
+    """The encoded prompts of a training."""
+
+    target: Conditioning
+    reference: Conditioning
+    empty: Conditioning
+    keep: Conditioning
+    shared_reference: bool
+
+
+def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
+    """Encode a concept's prompt pairs, the empty prompt and the prompts to keep."""
+    pairs = concept.pairs()
+    kept = [*concept.kept(), *keep] or [""]
+    empty = denoiser.encode([""])
+    shared = all(reference == "" for _, reference in pairs)
+    target = denoiser.encode([prompt for prompt, _ in pairs])
+    if shared:
+        reference = empty[torch.zeros(len(pairs), dtype=torch.long)]
+    else:
+        reference = denoiser.encode([prompt for _, prompt in pairs])
+    return Prompts(target, reference, empty, denoiser.encode(kept), shared)
+
+
+def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) -> Lora:
+    """The adapter that a training starts from.
+
+    Raises:
+        UnlearnError: for an unknown `settings.down`.
+    """
+    if settings.down == "random":
+        generator = torch.Generator().manual_seed(settings.seed)
+        return new_lora(targets, settings.rank, settings.scale, generator)
+    if settings.down == "discriminant":
+        direction = discriminant(prompts.target, prompts.keep, prompts.empty)
+        return new_lora(targets, 1, 1.0, torch.Generator(), direction)
+    if settings.down == "edit":
+        return closed_form(targets, prompts, settings.rank)
+    raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose random, discriminant or edit.")
+
+
+def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, **weights: float) -> Lora:
+    """The instant eraser: a LoRA from text embeddings alone, no evaluation of the denoiser.
+
+    Every layer maps an edited token c + c M as it would map c + shift: down = the edit's directions,
+    up = W rest.T for the layer's own weight W.
+    """
+    edit = token_edit(prompts.target, prompts.reference, prompts.keep, prompts.empty, **weights)
+    down, rest = factors(edit, rank)
+    layers = {}
+    for name, target in targets.items():
+        layers[name] = LoraLayer(down, target.weight.detach().float() @ rest.T.to(target.weight.device), 1.0)
+    return Lora(layers)
+
+
+def _fit(
+    denoiser: Denoiser, lora: Lora, prompts: Prompts, states: States, settings: Settings,
+    generator: torch.Generator, report: Report, stop: Stop, done: int,
+) -> Trained:
+    held = states[torch.randperm(len(states), generator=generator)[: settings.batch]]
+    parameters = [layer.up for _, layer in lora.items()]
+    if settings.down == "random":
+        parameters += [layer.down for _, layer in lora.items()]
+    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
+    losses: list[float] = []
+    step = done
+    for step in range(done + 1, settings.iterations + 1):
+        if stop():
+            return Trained(lora, False, redirected(denoiser, lora, prompts, held, settings), step - 1, losses)
+        chosen = states[torch.randint(0, len(states), (settings.batch,), generator=generator)]
+        loss = eraser_loss(denoiser, lora, prompts, chosen, settings)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=parameters)
+        optimizer.step()
+        losses.append(loss.item())
+        progress = Progress("training", step, settings.iterations, losses[-1])
+        if step % 10 == 0:
+            progress = replace(progress, redirected=redirected(denoiser, lora, prompts, held, settings))
+        report(progress)
+        if progress.redirected is not None and progress.redirected >= settings.enough:
+            break
+    return Trained(lora, True, redirected(denoiser, lora, prompts, held, settings), step, losses)
+
+
+def eraser_loss(denoiser: Denoiser, lora: Lora, prompts: Prompts, states: States, settings: Settings) -> Tensor:
+    """Mean squared error between the adapted prediction for the target prompts and the objective's target."""
+    goal = OBJECTIVES[settings.objective](states.target, states.reference, states.empty, settings.gamma)
+    with lora.rows(torch.ones(len(states))):
+        predicted = denoiser.predict(states.x, states.sigma, prompts.target[states.row])
+    return (predicted.float() - goal.float()).square().mean()
+
+
+@torch.no_grad()
+def redirected(denoiser: Denoiser, lora: Lora, prompts: Prompts, states: States, settings: Settings) -> float:
+    """The matched filter <D, G> / |G|^2: how much of the wanted change G the adapter makes (D)."""
+    goal = OBJECTIVES[settings.objective](states.target, states.reference, states.empty, settings.gamma)
+    with lora.rows(torch.ones(len(states))):
+        change = denoiser.predict(states.x, states.sigma, prompts.target[states.row]) - states.target
+    wanted = goal - states.target
+    return float((change * wanted).sum() / wanted.square().sum().clamp_min(1e-12))

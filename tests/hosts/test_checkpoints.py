@@ -1,0 +1,199 @@
+"""Loading models: each kind of file is told apart, loads without the network, or is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from lora_unlearn.demo import networks
+from lora_unlearn.demo.checkpoint import save_checkpoint
+from lora_unlearn.demo.ldm import VAE_PREFIX, text_names, unet_names, vae_names
+from lora_unlearn.errors import UnlearnError
+from lora_unlearn.files import write_safetensors
+from lora_unlearn.hosts.checkpoints import CONFIGS, find_family, load_pipeline
+
+UNET_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
+CROSS = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+
+
+@pytest.fixture(scope="module")
+def demo_file(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("demo") / "renamed.safetensors"
+    save_checkpoint(path, networks.new_unet(), networks.new_vae(), networks.new_text_encoder())
+    path.with_suffix(".yaml").unlink()
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo_folder(demo_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folder")
+    load_pipeline(str(demo_file)).save_pretrained(folder)
+    return folder
+
+
+def draw(pipe):
+    pipe.set_progress_bar_config(disable=True)
+    return pipe("cat", num_inference_steps=2, generator=torch.Generator().manual_seed(1), output_type="pt").images
+
+
+def zeros(path, shapes):
+    """Write a safetensors file of fp16 zeros that takes up no room on the disk, whatever the shapes."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 2 * torch.Size(shape).numel()
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    return path
+
+
+def configured(family, part, kind):
+    """A network of full size, without memory, from the configuration that ships with the package."""
+    with torch.device("meta"):
+        if issubclass(kind, CLIPTextModel | CLIPTextModelWithProjection):
+            return kind(CLIPTextConfig.from_pretrained(CONFIGS / family / part))
+        return kind.from_config(kind.load_config(CONFIGS / family / part))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "family"),
+    [
+        ({UNET_FIRST: (8, 4, 3, 3), CROSS: (8, 768)}, "sd1"),
+        ({UNET_FIRST: (8, 4, 3, 3), CROSS: (8, 1024)}, "sd2"),
+        ({UNET_FIRST: (8, 4, 3, 3), CROSS: (8, 2048)}, "sdxl"),
+        ({"model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.bias": (8,)}, "sd3"),
+        ({"double_blocks.0.img_mod.lin.weight": (8, 8)}, "flux"),
+        ({"model.diffusion_model.double_blocks.0.img_mod.lin.weight": (8, 8)}, "flux"),
+    ],
+    ids=["sd1", "sd2", "sdxl", "sd3", "flux", "flux in a checkpoint"],
+)
+def test_families_are_told_by_names_and_shapes(tmp_path, shapes, family):
+    assert find_family(zeros(tmp_path / "a.safetensors", shapes)) == family
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {UNET_FIRST: (8, 9, 3, 3), CROSS: (8, 768)},
+        {UNET_FIRST: (8, 4, 3, 3), CROSS: (8, 1280)},
+        {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": (1, 8)},
+        {},
+    ],
+    ids=["inpainting", "refiner", "LoRA", "nothing"],
+)
+def test_other_models_are_refused(tmp_path, shapes):
+    path = zeros(tmp_path / "a.safetensors", shapes)
+    with pytest.raises(UnlearnError, match=r"a\.safetensors is no text-to-image checkpoint"):
+        load_pipeline(str(path))
+
+
+@pytest.mark.parametrize(
+    ("family", "part", "kind", "parameters"),
+    [
+        ("sd1", "unet", UNet2DConditionModel, 859_520_964),
+        ("sd1", "vae", AutoencoderKL, 83_653_863),
+        ("sd1", "text_encoder", CLIPTextModel, 123_060_480),
+        ("sd2", "unet", UNet2DConditionModel, 865_910_724),
+        ("sd2", "text_encoder", CLIPTextModel, 340_387_840),
+        ("sdxl", "unet", UNet2DConditionModel, 2_567_463_684),
+        ("sdxl", "text_encoder_2", CLIPTextModelWithProjection, 694_659_840),
+    ],
+)
+def test_shipped_configurations_are_the_published_models(family, part, kind, parameters):
+    assert sum(p.numel() for p in configured(family, part, kind).parameters()) == parameters
+
+
+def test_a_full_size_sd1_file_loads_without_the_hub(tmp_path):
+    unet = configured("sd1", "unet", UNet2DConditionModel)
+    vae = configured("sd1", "vae", AutoencoderKL)
+    text = configured("sd1", "text_encoder", CLIPTextModel)
+    shapes = {
+        new: unet.state_dict()[own].shape for own, new in unet_names(unet.config, list(unet.state_dict())).items()
+    }
+    shapes |= {new: text.state_dict()[own].shape for own, new in text_names(list(text.state_dict())).items()}
+    for own, new in vae_names(vae.config, list(vae.state_dict())).items():
+        shape = vae.state_dict()[own].shape
+        shapes[new] = (*shape, 1, 1) if ".attn_1." in new and len(shape) == 2 else shape
+    assert len([name for name in shapes if name.startswith("model.diffusion_model.")]) == 686
+    assert len([name for name in shapes if name.startswith(VAE_PREFIX)]) == 248
+    pipe = load_pipeline(str(zeros(tmp_path / "sd1.safetensors", shapes)), dtype=torch.float16)
+    assert type(pipe).__name__ == "StableDiffusionPipeline"
+    assert pipe.unet.config.cross_attention_dim == 768
+    assert pipe.unet.dtype == torch.float16
+    assert pipe.scheduler.config.prediction_type == "epsilon"
+    assert pipe.tokenizer("cat").input_ids == [49406, 2368, 49407]
+
+
+def test_a_file_that_lacks_parts_is_refused(tmp_path):
+    path = zeros(tmp_path / "a.safetensors", {UNET_FIRST: (320, 4, 3, 3), CROSS: (320, 768)})
+    with pytest.raises(UnlearnError, match=r"a\.safetensors (lacks|could not be loaded as sd1)") as caught:
+        load_pipeline(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_demo_loads_from_a_file_of_any_name(demo_file):
+    pipe = load_pipeline(str(demo_file), dtype=torch.float64)
+    assert find_family(demo_file) == "demo"
+    assert pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == torch.float64
+
+
+def test_a_diffusers_folder_draws_what_the_file_draws(demo_file, demo_folder):
+    assert torch.equal(draw(load_pipeline(str(demo_folder))), draw(load_pipeline(str(demo_file))))
+
+
+def test_a_folder_in_half_precision_alone_loads(demo_file, tmp_path):
+    load_pipeline(str(demo_file)).save_pretrained(tmp_path, variant="fp16")
+    assert load_pipeline(str(tmp_path)).unet.config.cross_attention_dim == networks.TEXT["hidden_size"]
+
+
+def test_a_folder_of_pickles_is_refused(demo_file, tmp_path):
+    load_pipeline(str(demo_file)).save_pretrained(tmp_path, safe_serialization=False)
+    with pytest.raises(UnlearnError, match="safetensors"):
+        load_pipeline(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.safetensors"])
+def test_pickled_checkpoints_are_refused(tmp_path, name):
+    torch.save({"state_dict": {}}, tmp_path / name)
+    with pytest.raises(UnlearnError, match="pickle"):
+        load_pipeline(str(tmp_path / name))
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UnlearnError, match="does not exist"):
+        load_pipeline(str(tmp_path / "none.safetensors"))
+    with pytest.raises(UnlearnError, match=r"no model_index\.json"):
+        load_pipeline(str(tmp_path))
+
+
+def test_an_unknown_device_is_one_sentence(demo_file):
+    with pytest.raises(UnlearnError, match="could not be moved to warp"):
+        load_pipeline(str(demo_file), device="warp")
+
+
+def test_sdxl_configuration_names_both_text_encoders():
+    index = json.loads((CONFIGS / "sdxl" / "model_index.json").read_text())
+    assert {"text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae", "scheduler"} <= set(index)
+
+
+def test_damaged_demo_file(demo_file, tmp_path):
+    write_safetensors(
+        tmp_path / "a.safetensors",
+        {UNET_FIRST: torch.zeros(8, 4, 3, 3), CROSS: torch.zeros(8, networks.TEXT["hidden_size"])},
+        {},
+    )
+    with pytest.raises(UnlearnError, match="is not the demo model"):
+        load_pipeline(str(tmp_path / "a.safetensors"))

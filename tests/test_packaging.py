@@ -1,0 +1,98 @@
+"""The wheel: what it installs, what it asks of a host, and what importing it brings along."""
+
+import subprocess
+import sys
+from email import message_from_bytes
+from pathlib import Path
+from shutil import copy, copytree
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+EXTRAS = {"accelerate", "diffusers", "gradio", "matplotlib", "peft", "resvg_py", "transformers"}
+HOSTS = {
+    "A1111 1.10": {"torch": "2.1.2", "numpy": "1.26.2", "pillow": "9.5.0", "safetensors": "0.4.2", "tqdm": "4.65.0"},
+    "ComfyUI": {"torch": "2.9.1", "numpy": "1.25.0", "pillow": "12.0.0", "safetensors": "0.4.2", "tqdm": "4.67.1"},
+}
+
+
+def build_wheel(project: Path, folder: Path) -> ZipFile:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w"]
+    done = subprocess.run([*command, str(folder), str(project)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("lora_unlearn-*.whl")
+    return ZipFile(wheel)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    with build_wheel(ROOT, tmp_path_factory.mktemp("wheel")) as archive:
+        yield archive
+
+
+def top_level(archive: ZipFile) -> set[str]:
+    return {name.split("/")[0] for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def sources(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+
+
+def test_wheel_installs_one_top_level_package(wheel):
+    assert top_level(wheel) == {"lora_unlearn"}
+
+
+def test_wheel_holds_every_module_and_data_file(wheel):
+    kinds = {".py", ".txt", ".json", ".yaml", ".html"}
+    package = sources(ROOT / "lora_unlearn")
+    expected = [path for path in package if path.suffix in kinds or path.parent.name in ("weights", "tokenizer")]
+    assert {path.relative_to(ROOT).as_posix() for path in expected} <= set(wheel.namelist())
+
+
+def test_wheel_carries_the_extension_inside_the_package_and_no_nodes(tmp_path):
+    project = tmp_path / "project"
+    copytree(ROOT / "lora_unlearn", project / "lora_unlearn", ignore=lambda *_: {"demo", "__pycache__"})
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        copy(ROOT / name, project / name)
+    for name in ("extension", "nodes", "tests"):
+        (project / name).mkdir()
+        (project / name / "__init__.py").write_text("")
+    with build_wheel(project, tmp_path / "wheel") as archive:
+        assert top_level(archive) == {"lora_unlearn"}
+        assert "lora_unlearn/extension/__init__.py" in archive.namelist()
+        assert not [name for name in archive.namelist() if "nodes" in name or "tests" in name]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_install_moves_no_version_of_a_host(wheel, host):
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    requirements = [Requirement(text) for text in message_from_bytes(wheel.read(name)).get_all("Requires-Dist")]
+    core = {requirement.name.lower(): requirement.specifier for requirement in requirements if not requirement.marker}
+    assert core.keys() == HOSTS[host].keys()
+    assert all(specifier.contains(HOSTS[host][package]) for package, specifier in core.items())
+
+
+IMPORT_ALL = """
+from importlib import import_module
+from pkgutil import walk_packages
+for module in walk_packages(lora_unlearn.__path__, "lora_unlearn."):
+    if not module.name.endswith("__main__"):
+        import_module(module.name)
+"""
+
+
+@pytest.mark.parametrize("more", ["", IMPORT_ALL], ids=["package", "every module"])
+def test_imports_bring_no_optional_library(more):
+    code = f"import sys, lora_unlearn\n{more}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert EXTRAS.isdisjoint(done.stdout.split())
+
+
+def test_sources_are_ascii():
+    folders = [ROOT / name for name in ("lora_unlearn", "nodes", "extension", "scripts", "tests")]
+    modules = [path for folder in folders for path in sources(folder) if path.suffix == ".py"]
+    assert modules
+    assert [str(path) for path in modules if not path.read_bytes().isascii()] == []
