@@ -23,11 +23,19 @@ Mode = Literal["auto", "on", "off"]
 
 @dataclass
 class Eraser:
-    """An adapter at work: strength s (0 off, 1 the plain LoRA, 2 UnGuide's w = -1) and gate mode."""
+    """An adapter at work.
+
+    Attributes:
+        strength: s: 0 off, 1 the plain LoRA, 2 UnGuide's w = -1.
+        mode: "auto" asks the gate, "on" and "off" do not.
+        both_rows: mix the negative rows too, as UnGuide does; by default they stay the base model's, so that a
+            concept in the negative prompt is neither seen by the gate nor turned round.
+    """
 
     adapter: Adapter
     strength: float = 1.0
     mode: Mode = "auto"
+    both_rows: bool = False
 
 
 class Call(Protocol):
@@ -82,6 +90,9 @@ class Guidance:
         erasers: the adapters, attached to the host's model by the caller.
         encode: the host's encoder.
         steps: network steps of the run.
+
+    Attributes:
+        evaluations: network evaluations (rows) spent on each picture so far.
     """
 
     def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], steps: int) -> None:
@@ -90,7 +101,7 @@ class Guidance:
             _Worker(eraser, encode([eraser.adapter.concept.probe])) for eraser in erasers if eraser.strength != 0
         ]
         self.steps = steps
-        self.evaluations = 0
+        self.evaluations: list[float] = []
 
     def decisions(self, picture: int) -> list[Decision]:
         """What was decided for one picture, eraser by eraser."""
@@ -137,17 +148,19 @@ class Guidance:
         return undecided and index >= round(worker.eraser.adapter.gate.step * self.steps)
 
     def _base(self, call: Call) -> Tensor:
-        self.evaluations += len(call.conditioning)
+        pictures = len(call.positive)
+        self.evaluations = self.evaluations or [0.0] * pictures
+        self.evaluations = [count + len(call.conditioning) / pictures for count in self.evaluations]
         return call.base()
 
-    def _extra(self, call: Call, rows: Tensor, conditioning: Conditioning) -> Tensor:
-        self.evaluations += len(rows)
+    def _extra(self, call: Call, rows: Tensor, pictures: list[int], conditioning: Conditioning) -> Tensor:
+        for picture in pictures:
+            self.evaluations[picture] += 1
         return call.evaluate(rows, conditioning)
 
     def _inside(self, worker: _Worker, call: Call) -> Tensor:
         scale = torch.zeros(len(call.conditioning))
-        chosen = torch.tensor([bool(decision.open) for decision in worker.decisions])
-        scale[call.positive[chosen]] = 1.0
+        scale[torch.cat([rows for rows, _ in self._open_rows(worker, call)])] = 1.0
         with worker.eraser.adapter.lora.rows(scale):
             return self._base(call)
 
@@ -156,36 +169,41 @@ class Guidance:
         rows = call.positive[waiting]
         gate = worker.eraser.adapter.gate
         repeat = torch.zeros(len(rows), dtype=torch.long)
-        concept = self._extra(call, rows, worker.concept[repeat])
-        empty = self._empty(call, base, rows, waiting)
+        concept = self._extra(call, rows, waiting, worker.concept[repeat])
+        empty = self._empty(call, base, waiting)
         scores = []
         if gate.statistic in ("kappa", "both"):
             scores.append(kappa(base[rows], concept, empty))
         if gate.statistic in ("rho", "both"):
             with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
-                change = self._extra(call, rows, call.conditioning[rows]) - base[rows]
+                change = self._extra(call, rows, waiting, call.conditioning[rows]) - base[rows]
             scores.append(rho(change, concept, empty, worker.eraser.adapter.settings.gamma))
         for i, score in zip(waiting, torch.stack(scores).mean(0).tolist(), strict=True):
             worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")
 
-    def _empty(self, call: Call, base: Tensor, rows: Tensor, waiting: list[int]) -> Tensor:
+    def _empty(self, call: Call, base: Tensor, waiting: list[int]) -> Tensor:
         """The prediction for the empty prompt: the host's own negative row where that is what it holds."""
         if call.negative is not None:
             negative = call.negative[waiting]
             text, blank = call.conditioning[negative].tensors["text"], self.empty.tensors["text"]
             if text.shape[1:] == blank.shape[1:] and bool((text == blank).all()):
                 return base[negative]
-        return self._extra(call, rows, self.empty[torch.zeros(len(rows), dtype=torch.long)])
+        return self._extra(call, call.positive[waiting], waiting, self.empty[torch.zeros(len(waiting), dtype=torch.long)])
 
     def _mix(self, base: Tensor, call: Call) -> Tensor:
         mixed = base
         for worker in self.workers:
-            chosen = [i for i, decision in enumerate(worker.decisions) if decision.open]
-            if not chosen:
-                continue
-            rows = call.positive[chosen]
-            with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
-                change = self._extra(call, rows, call.conditioning[rows]) - base[rows]
-            mixed = mixed.clone() if mixed is base else mixed
-            mixed[rows] += worker.eraser.strength * change
+            for rows, pictures in self._open_rows(worker, call):
+                with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
+                    change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
+                mixed = mixed.clone() if mixed is base else mixed
+                mixed[rows] += worker.eraser.strength * change
         return mixed
+
+    def _open_rows(self, worker: _Worker, call: Call) -> list[tuple[Tensor, list[int]]]:
+        """The host's rows to mix, with the pictures that they belong to."""
+        pictures = [i for i, decision in enumerate(worker.decisions) if decision.open]
+        groups = [(call.positive[pictures], pictures)] if pictures else []
+        if groups and worker.eraser.both_rows and call.negative is not None:
+            groups.append((call.negative[pictures], pictures))
+        return groups

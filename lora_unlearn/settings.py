@@ -39,3 +39,7 @@ class Settings:
     enough: float = 0.98
     selector: str = "cross_kv"
     seed: int = 0
+
+
+INSTANT = Settings(rank=16, iterations=0)
+"""Settings of the closed form; its rank decides the file's size."""

@@ -45,10 +45,9 @@ def test_wheel_installs_one_top_level_package(wheel):
 
 
 def test_wheel_holds_every_module_and_data_file(wheel):
-    kinds = {".py", ".txt", ".json", ".yaml", ".html"}
-    package = sources(ROOT / "lora_unlearn")
-    expected = [path for path in package if path.suffix in kinds or path.parent.name in ("weights", "tokenizer")]
-    assert {path.relative_to(ROOT).as_posix() for path in expected} <= set(wheel.namelist())
+    kinds = {".py", ".txt", ".json", ".yaml", ".html", ".safetensors"}
+    package = [path for path in sources(ROOT / "lora_unlearn") if path.suffix in kinds or path.name == "LICENSE"]
+    assert {path.relative_to(ROOT).as_posix() for path in package} <= set(wheel.namelist())
 
 
 def test_wheel_carries_the_extension_inside_the_package_and_no_nodes(tmp_path):

@@ -7,13 +7,18 @@ Needs the extra `diffusers`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 TOKENIZER = Path(__file__).parent / "tokenizer"
 LATENT_SCALE = 0.18215
 """Latents are multiplied by this after encoding, as in Stable Diffusion 1."""
 
 TEXT = dict(
-    vocab_size=49408, hidden_size=80, intermediate_size=320, num_hidden_layers=3, num_attention_heads=5,
+    vocab_size=49408, hidden_size=80, intermediate_size=256, num_hidden_layers=3, num_attention_heads=5,
     max_position_embeddings=77, hidden_act="quick_gelu", projection_dim=80, bos_token_id=49406, eos_token_id=49407,
 )
 UNET = dict(
@@ -34,32 +39,29 @@ SCHEDULE = dict(
 )
 
 
-def new_unet():
+def new_unet() -> UNet2DConditionModel:
     """A `UNet2DConditionModel` with random weights: (B,4,16,16) latents, (B,77,80) text."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(**UNET)
 
 
-def new_vae():
+def new_vae() -> AutoencoderKL:
     """An `AutoencoderKL` with random weights: (B,3,128,128) pictures in -1..1, (B,4,16,16) latents."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(**VAE)
 
 
-def new_text_encoder():
+def new_text_encoder() -> CLIPTextModel:
     """A `CLIPTextModel` with random weights: (B,77) token ids to (B,77,80) hidden states."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(CLIPTextConfig(**TEXT))
 
 
-def new_tokenizer():
+def new_tokenizer() -> CLIPTokenizer:
     """CLIP's byte-pair tokenizer, from the vocabulary that ships with the package."""
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer(
-        vocab=str(TOKENIZER / "vocab.json"), merges=str(TOKENIZER / "merges.txt"),
-        pad_token="<|endoftext|>", model_max_length=77,
-    )
+    return CLIPTokenizer.from_pretrained(str(TOKENIZER), pad_token="<|endoftext|>", model_max_length=77)

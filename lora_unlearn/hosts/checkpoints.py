@@ -142,7 +142,8 @@ def _from_file(path: Path, dtype: torch.dtype) -> DiffusionPipeline:
         pipe = kind.from_single_file(str(path), torch_dtype=dtype, local_files_only=True, **parts)
     except (OSError, ValueError, KeyError, RuntimeError, SingleFileComponentError) as error:
         remedy = "use a file that is whole" if parts else "use a diffusers folder, or go online once for its parts"
-        raise UnlearnError(f"{path} could not be loaded as {family} ({_first_line(error)}); {remedy}.") from error
+        reason = "tensors are missing" if isinstance(error, NotImplementedError) else _first_line(error)
+        raise UnlearnError(f"{path} could not be loaded as {family} ({reason}); {remedy}.") from error
     _check_complete(path, pipe)
     if parts:
         _set_prediction(pipe, family, shapes)

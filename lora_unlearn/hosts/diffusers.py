@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,7 +46,7 @@ class UNetDenoiser:
 
     def __init__(self, pipe: Any, size: tuple[int, int] | None = None) -> None:
         self.pipe = pipe
-        self.unet: nn.Module = pipe.unet
+        self.network: nn.Module = pipe.unet
         self.xl = hasattr(pipe, "text_encoder_2")
         side = pipe.unet.config.sample_size * pipe.vae_scale_factor
         self.size = size or (side, side)
@@ -71,7 +71,11 @@ class UNetDenoiser:
         """One evaluation of the U-Net on inputs that are scaled already."""
         tensors = conditioning.tensors
         added = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]} if self.xl else None
-        return self.unet(scaled, timestep, encoder_hidden_states=tensors["text"], added_cond_kwargs=added).sample
+        return self.network(scaled, timestep, encoder_hidden_states=tensors["text"], added_cond_kwargs=added).sample
+
+    def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> UNetCall:
+        """What the pipeline asks of its U-Net, as the guidance wants to see it."""
+        return UNetCall(self, plain, args, kwargs)
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """The model's timestep for a noise level, interpolated between the table's logarithms."""
@@ -90,12 +94,53 @@ class UNetDenoiser:
     def initial_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Gaussian states at the highest noise level, (count,C,H/8,W/8)."""
         factor = self.pipe.vae_scale_factor
-        shape = (count, self.unet.config.in_channels, self.size[0] // factor, self.size[1] // factor)
+        shape = (count, self.network.config.in_channels, self.size[0] // factor, self.size[1] // factor)
         return (torch.randn(shape, generator=generator) * self.table[-1]).to(self.device)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names: "cross_kv" or "all_but_cross" (UnGuide's set for nudity)."""
-        return select(self.unet, selector)
+        return select(self.network, selector)
+
+
+class UNetCall:
+    """One call that a pipeline makes of its U-Net (see `lora_unlearn.guidance.Call`)."""
+
+    def __init__(self, denoiser: UNetDenoiser, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> None:
+        self.plain, self.kwargs = plain, {**kwargs, "return_dict": False}
+        names = ("sample", "timestep", "encoder_hidden_states")
+        self.kwargs |= dict(zip(names, args, strict=False))
+        self.as_tuple = not kwargs.get("return_dict", True)
+        self.x: Tensor = self.kwargs["sample"]
+        self.timestep = torch.as_tensor(self.kwargs["timestep"])
+        added = self.kwargs.get("added_cond_kwargs") or {}
+        extra = {"pooled": added["text_embeds"], "time_ids": added["time_ids"]} if denoiser.xl else {}
+        self.conditioning = Conditioning({"text": self.kwargs["encoder_hidden_states"], **extra})
+        rows = torch.arange(len(self.x))
+        guided = denoiser.pipe.do_classifier_free_guidance
+        half = len(self.x) // 2 if guided else 0
+        self.positive, self.negative = rows[half:], rows[:half] if guided else None
+
+    def base(self) -> Tensor:
+        """The pipeline's own evaluation."""
+        return self.plain(**self.kwargs)[0]
+
+    def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
+        """The same states and moment, some rows, other conditionings."""
+        tensors = conditioning.tensors
+        changed: dict[str, Any] = {"sample": self.x[rows], "encoder_hidden_states": tensors["text"]}
+        if "pooled" in tensors:
+            changed["added_cond_kwargs"] = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]}
+        if self.timestep.ndim and len(self.timestep) == len(self.x):
+            changed["timestep"] = self.timestep[rows]
+        return self.plain(**{**self.kwargs, **changed})[0]
+
+    def wrap(self, prediction: Tensor) -> Any:
+        """The prediction as the pipeline expects it."""
+        if self.as_tuple:
+            return (prediction,)
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+
+        return UNet2DConditionOutput(sample=prediction)
 
 
 def select(network: nn.Module, selector: str) -> dict[str, Target]:

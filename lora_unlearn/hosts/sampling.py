@@ -76,7 +76,7 @@ def _wrapped(
     steps_seen: list[float] = []
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        call = denoiser.host_call(plain, args, kwargs, pipe)
+        call = denoiser.host_call(plain, args, kwargs)
         moment = float(call.timestep.flatten()[0])
         steps = pipe.scheduler.timesteps
         if run.guidance is None or moment == float(steps[0]):

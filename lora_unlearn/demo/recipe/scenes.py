@@ -21,7 +21,7 @@ from .artwork import SIZE
 
 PAIR_SHARE = 0.15
 """Share of the pictures that show two objects side by side."""
-STYLE_BIAS = 3.0
+STYLE_BIAS = 12.0
 """How much more often a synonym is used for its preferred style: words differ by their company."""
 
 

@@ -1,0 +1,118 @@
+"""Pictures from a diffusers pipeline, one seed each, with or without erasers, and what they cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..errors import UnlearnError
+from ..guidance import Decision, Eraser
+from .sampling import erasing
+
+SAMPLERS = {
+    "ddim": "DDIMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_a": "EulerAncestralDiscreteScheduler",
+    "dpmpp_2m": "DPMSolverMultistepScheduler",
+    "pndm": "PNDMScheduler",
+    "flow_euler": "FlowMatchEulerDiscreteScheduler",
+}
+
+
+@dataclass
+class Picture:
+    """A picture with what is worth knowing of it.
+
+    Attributes:
+        decisions: of the gates, one for each eraser; empty without erasers.
+        evaluations: network evaluations (rows) spent; None when nothing counted them.
+        seconds: its share of the batch's time, decoding included.
+    """
+
+    image: Image.Image
+    prompt: str
+    seed: int
+    decisions: list[Decision]
+    evaluations: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are sampled: steps (at least 1), guidance scale (1: none), size (height, width) in pixels."""
+
+    steps: int = 30
+    guidance_scale: float = 7.5
+    negative_prompt: str = ""
+    size: tuple[int, int] | None = None
+    sampler: str | None = None
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UnlearnError(f"Sampling needs at least 1 step, got {self.steps}.")
+        if not 0 <= self.guidance_scale < float("inf"):
+            raise UnlearnError(f"The guidance scale must be a number from 0 up, got {self.guidance_scale}.")
+        if self.sampler is not None and self.sampler not in SAMPLERS:
+            raise UnlearnError(f"Unknown sampler {self.sampler!r}; choose one of {', '.join(SAMPLERS)}.")
+
+
+def generate(
+    pipe: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    sampling: Sampling = Sampling(),
+    erasers: Sequence[Eraser] = (),
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Picture]:
+    """Make one picture for each (prompt, seed) pair.
+
+    Every picture draws its noise from a generator of its own, so it does not depend on its neighbours; with
+    the same batch size, a picture whose gates stay closed is bit-identical to the one made without erasers.
+
+    Args:
+        pipe: a diffusers pipeline that `denoiser_for` knows.
+        prompts, seeds: of equal length.
+        sampling: steps, guidance scale and so on.
+        erasers: adapters at work.
+        report: called with (pictures done, pictures in all).
+    """
+    use_sampler(pipe, sampling.sampler)
+    pipe.set_progress_bar_config(disable=True)
+    pictures: list[Picture] = []
+    with erasing(pipe, erasers) as run:
+        for start in range(0, len(prompts), sampling.batch):
+            chunk = slice(start, start + sampling.batch)
+            started = time.perf_counter()
+            run.guidance = None
+            images = _call(pipe, prompts[chunk], seeds[chunk], sampling)
+            seconds = (time.perf_counter() - started) / len(images)
+            for i, image in enumerate(images):
+                decisions = run.guidance.decisions(i) if run.guidance else []
+                spent = run.guidance.evaluations[i] if run.guidance else None
+                pictures.append(Picture(image, prompts[start + i], seeds[start + i], decisions, spent, seconds))
+            report(len(pictures), len(prompts))
+    return pictures
+
+
+def _call(pipe: Any, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Image.Image]:
+    kwargs: dict[str, Any] = {"guidance_scale": sampling.guidance_scale, "num_inference_steps": sampling.steps}
+    if sampling.guidance_scale > 1 and not type(pipe).__name__.startswith("Flux"):
+        kwargs["negative_prompt"] = [sampling.negative_prompt] * len(prompts)
+    if sampling.size:
+        kwargs["height"], kwargs["width"] = sampling.size
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return pipe(list(prompts), generator=generators, **kwargs).images
+
+
+def use_sampler(pipe: Any, sampler: str | None) -> None:
+    """Give the pipeline another scheduler of the same noise schedule."""
+    if sampler is not None:
+        import diffusers
+
+        pipe.scheduler = getattr(diffusers, SAMPLERS[sampler]).from_config(pipe.scheduler.config)
