@@ -70,16 +70,19 @@ class Adapter:
         """Read an adapter.
 
         Raises:
-            UnlearnError: if the file is damaged, an ordinary LoRA, or written by a newer version.
+            UnlearnError: if the file is damaged, not finite, an ordinary LoRA, or written by a newer version.
         """
-        tensors, metadata = read_safetensors(Path(path))
+        tensors, metadata = read_safetensors(Path(path), check_finite=True)
         values = parse_metadata(metadata, Path(path))
-        names = values.pop("modules")
-        concept = {name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("concept").items()}
-        return cls(
-            from_kohya(tensors, names, Path(path)), Concept(**concept), Settings(**values.pop("settings")),
-            Gate.from_dict(values.pop("gate")), **values,
-        )
+        try:
+            names = values.pop("modules")
+            concept = {name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("concept").items()}
+            return cls(
+                from_kohya(tensors, names, Path(path)), Concept(**concept), Settings(**values.pop("settings")),
+                Gate.from_dict(values.pop("gate")), **values,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UnlearnError(f"The metadata of {path} is damaged ({error}); export the eraser again.") from error
 
     def metadata(self) -> dict[str, str]:
         """Our own block under "lora_unlearn", and the fields that other tools show."""
@@ -155,11 +158,17 @@ def from_kohya(tensors: dict[str, Tensor], names: list[str], path: Path) -> Lora
     for name in names:
         key = PREFIX + name.replace(".", "_")
         parts = [tensors.get(f"{key}.{part}") for part in ("lora_down.weight", "lora_up.weight", "alpha")]
-        if any(part is None for part in parts) or parts[0].shape[0] != parts[1].shape[1]:  # type: ignore[union-attr]
+        if any(part is None for part in parts) or not _fit(*parts):  # type: ignore[arg-type]
             wrong.append(name)
             continue
         down, up, alpha = parts
         layers[name] = LoraLayer(down, up, float(alpha) / down.shape[0])  # type: ignore[arg-type,union-attr]
     if wrong or not layers:
-        raise UnlearnError(f"{path} lacks tensors for {len(wrong)} layers (first: {(wrong or ['all'])[0]}); export it again.")
+        first = (wrong or ["all"])[0]
+        raise UnlearnError(f"{path} lacks tensors for {len(wrong)} layers (first: {first}); export it again.")
     return Lora(layers)
+
+
+def _fit(down: Tensor, up: Tensor, alpha: Tensor) -> bool:
+    """Whether the shapes (rank, in), (out, rank) and () go together."""
+    return down.ndim == up.ndim == 2 and 0 < down.shape[0] == up.shape[1] and alpha.numel() == 1

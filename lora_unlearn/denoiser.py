@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -47,7 +47,7 @@ class Target:
     """A place where LoRA may sit: a linear layer and, where a host fuses q, k and v, the rows of its output."""
 
     linear: nn.Linear
-    rows: slice = slice(None)
+    rows: slice = field(default_factory=lambda: slice(None))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from .adapter import Adapter
@@ -15,17 +14,23 @@ from .concept import Concept
 from .denoiser import Conditioning, Denoiser, base_hash
 from .errors import UnlearnError
 from .gate import Gate
+from .paper import PAPER, train_paper
 from .settings import INSTANT, Settings
-from .train import Report, Stop, closed_form, encode, train
+from .train import Progress, Report, Stop, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
+MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
+"""Hyper-parameters of each mode."""
+NEGATIVES = 99
+"""Prompts that a bound of 1 % on false openings needs."""
+Save = Callable[[Adapter], None]
 
 
 class Counted:
     """A denoiser that counts how many rows it has evaluated."""
 
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.evaluations = denoiser, 0
+    def __init__(self, denoiser: Denoiser, evaluations: int = 0) -> None:
+        self.denoiser, self.evaluations = denoiser, evaluations
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.denoiser, name)
@@ -46,6 +51,7 @@ def erase(
     stop: Stop = lambda: False,
     resume: Adapter | None = None,
     calibrated: Callable[[int, int], None] = lambda done, total: None,
+    save: Save = lambda adapter: None,
 ) -> Adapter:
     """Make an eraser for a concept: train (or solve) it, then calibrate its gate.
 
@@ -60,27 +66,73 @@ def erase(
         stop: asked between steps; a stopped training leaves an adapter marked as partial, not calibrated.
         resume: a partial adapter to go on from.
         calibrated: called with (prompts done, prompts in all) during calibration.
+        save: called after every update and before calibration with the unfinished adapter, to keep it on the way.
+
+    Raises:
+        UnlearnError: if too few of the bank's prompts are left for the calibration, or a loss is not finite.
     """
-    counted = Counted(denoiser)
-    settings = settings or (INSTANT if mode == "instant" else Settings())
+    counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
+    settings = settings or MODES[mode]
     others = without_concept(bank, concept)
     keep, negatives = others[0::2], others[1::2]
+    check_negatives(len(negatives))
     adapter = Adapter(
         lora=None, concept=concept, settings=settings, gate=Gate(), family=denoiser.family,  # type: ignore[arg-type]
-        base_hash=base_hash(denoiser), prediction_type=denoiser.prediction_type, mode=mode,
+        base_hash=base_hash(denoiser), prediction_type=denoiser.prediction_type, mode=mode, partial=True,
     )
     if mode == "instant":
-        adapter.lora = closed_form(counted.linears(settings.selector), encode(counted, concept, keep), settings.rank)
+        targets, prompts = counted.linears(settings.selector), encode(counted, concept, keep)
+        adapter.lora, complete = closed_form(targets, prompts, settings.rank), True
     else:
-        start, done = (resume.lora, resume.iterations) if resume else (None, 0)
-        trained = train(counted, concept, keep, settings, report, stop, start, done)
-        adapter.lora, adapter.partial = trained.lora, not trained.complete
-        adapter.redirected, adapter.iterations = trained.redirected, trained.iterations
+        complete = _train(counted, adapter, keep, report, stop, resume, save)
     adapter.evaluations = {"training": counted.evaluations}
-    if not adapter.partial:
+    if complete:
+        save(adapter)
         adapter.gate = calibrate(counted, adapter, negatives, report=calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
+        adapter.partial = False
     return adapter
+
+
+def _train(
+    counted: Counted, adapter: Adapter, keep: list[str], report: Report, stop: Stop, resume: Adapter | None, save: Save
+) -> bool:
+    """Fill an adapter by training, telling `save` of every update; returns whether it ran to its end."""
+
+    def keep_progress(progress: Progress) -> None:
+        if progress.loss is not None and not math.isfinite(progress.loss):
+            raise UnlearnError(
+                f"Update {progress.step} gave a loss of {progress.loss}; lower the learning rate, or load the model in "
+                "float32."
+            )
+        if progress.lora is not None:
+            adapter.lora, adapter.iterations = progress.lora, progress.step
+            adapter.redirected = adapter.redirected if progress.redirected is None else progress.redirected
+            adapter.evaluations = {"training": counted.evaluations}
+            save(adapter)
+        report(progress)
+
+    settings, concept = adapter.settings, adapter.concept
+    start, done = (resume.lora, resume.iterations) if resume else (None, 0)
+    if adapter.mode == "paper":
+        trained = train_paper(counted, concept, settings, keep_progress, stop, start, done)
+    else:
+        trained = train(counted, concept, keep, settings, keep_progress, stop, start, done)
+    adapter.lora, adapter.redirected, adapter.iterations = trained.lora, trained.redirected, trained.iterations
+    return trained.complete
+
+
+def check_negatives(count: int) -> None:
+    """Refuse a bank that is too small for the default calibration, before any training.
+
+    Raises:
+        UnlearnError: saying how many prompts are left.
+    """
+    if count < NEGATIVES:
+        raise UnlearnError(
+            f"Only {count} prompts without the concept's words are left to calibrate the gate, {NEGATIVES} are needed; "
+            "name the concept by words that fewer ordinary prompts hold."
+        )
 
 
 def without_concept(bank: Sequence[str], concept: Concept) -> list[str]:

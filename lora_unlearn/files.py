@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -131,6 +132,16 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with _replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_image(path: str | Path, image: Image.Image) -> None:
+    """Write a PNG file in one step, like `write_safetensors`.
+
+    Raises:
+        UnlearnError: if the place is not writable or full; an older file is then left as it was.
+    """
+    with _replacing(Path(path)) as temporary:
+        image.save(temporary, format="PNG")
 
 
 @contextmanager

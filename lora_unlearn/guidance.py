@@ -81,6 +81,8 @@ class _Worker:
     eraser: Eraser
     concept: Conditioning
     decisions: list[Decision] = field(default_factory=list)
+    changes: dict[int, Tensor] = field(default_factory=dict)
+    """What the adapter changes for a picture at this very step, where the probe has just measured it."""
 
 
 class Guidance:
@@ -178,6 +180,7 @@ class Guidance:
             with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
                 change = self._extra(call, rows, waiting, call.conditioning[rows]) - base[rows]
             scores.append(rho(change, concept, empty, worker.eraser.adapter.settings.gamma))
+            worker.changes = dict(zip(waiting, change, strict=True))
         for i, score in zip(waiting, torch.stack(scores).mean(0).tolist(), strict=True):
             worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")
 
@@ -188,16 +191,21 @@ class Guidance:
             text, blank = call.conditioning[negative].tensors["text"], self.empty.tensors["text"]
             if text.shape[1:] == blank.shape[1:] and bool((text == blank).all()):
                 return base[negative]
-        return self._extra(call, call.positive[waiting], waiting, self.empty[torch.zeros(len(waiting), dtype=torch.long)])
+        blank_rows = self.empty[torch.zeros(len(waiting), dtype=torch.long)]
+        return self._extra(call, call.positive[waiting], waiting, blank_rows)
 
     def _mix(self, base: Tensor, call: Call) -> Tensor:
         mixed = base
         for worker in self.workers:
             for rows, pictures in self._open_rows(worker, call):
-                with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
-                    change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
+                if all(picture in worker.changes for picture in pictures) and not worker.eraser.both_rows:
+                    change = torch.stack([worker.changes[picture] for picture in pictures])
+                else:
+                    with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
+                        change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
                 mixed = mixed.clone() if mixed is base else mixed
                 mixed[rows] += worker.eraser.strength * change
+            worker.changes = {}
         return mixed
 
     def _open_rows(self, worker: _Worker, call: Call) -> list[tuple[Tensor, list[int]]]:

@@ -30,26 +30,29 @@ OPEN_STRENGTH, CLOSED_STRENGTH = 2.0, -1.0
 
 def train_paper(
     denoiser: Denoiser, concept: Concept, settings: Settings = PAPER,
-    report: Report = lambda progress: None, stop: Stop = lambda: False,
+    report: Report = lambda progress: None, stop: Stop = lambda: False, start: Lora | None = None, done: int = 0,
 ) -> Trained:
-    """Train as the released code does: one state an update, drawn by the adapter's own partial sampling."""
+    """Train as the released code does: one state an update, drawn by the adapter's own partial sampling.
+
+    `start` and `done` are an adapter to go on from and how many updates it has had.
+    """
     prompts = encode(denoiser, concept, [])
     targets = denoiser.linears(settings.selector)
     generator = torch.Generator().manual_seed(settings.seed)
-    lora = new_lora(targets, settings.rank, settings.scale, generator)
+    lora = start or new_lora(targets, settings.rank, settings.scale, generator)
     optimizer = torch.optim.Adam(lora.parameters(), lr=settings.learning_rate)
     losses: list[float] = []
     with lora.attached(targets):
-        for step in range(1, settings.iterations + 1):
+        for step in range(done + 1, settings.iterations + 1):
             if stop():
-                return Trained(lora, False, 0.0, step - 1, losses)
+                return Trained(lora, False, None, step - 1, losses)
             loss = _loss(denoiser, lora, prompts, settings, generator)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss, inputs=list(lora.parameters()))
             optimizer.step()
             losses.append(loss.item())
-            report(Progress("training", step, settings.iterations, losses[-1]))
-    return Trained(lora, True, 0.0, settings.iterations, losses)
+            report(Progress("training", step, settings.iterations, losses[-1], lora=lora))
+    return Trained(lora, True, None, settings.iterations, losses)
 
 
 def _loss(

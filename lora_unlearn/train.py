@@ -27,6 +27,7 @@ class Progress:
         step, steps: how far it is.
         loss: of the last update.
         redirected: the matched filter on held-out states, 0 untouched, 1 fully redirected; None when unknown.
+        lora: the adapter as it stands, live: for saving it on the way; None while recording.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Progress:
     steps: int
     loss: float | None = None
     redirected: float | None = None
+    lora: Lora | None = None
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Trained:
 
     lora: Lora
     complete: bool
-    redirected: float
+    redirected: float | None
     iterations: int
     losses: list[float] = field(default_factory=list)
 
@@ -84,7 +86,7 @@ def train(
     states = record(
         denoiser, prompts.target, prompts.reference, prompts.empty, settings.trajectories,
         settings.trajectory_steps, settings.guidance_scale, generator, prompts.shared_reference,
-        lambda step, steps: report(Progress("recording", step, steps)),
+        lambda step, steps: report(Progress("recording", step, steps)), stop,
     )
     with lora.attached(targets):
         return _fit(denoiser, lora, prompts, states, settings, generator, report, stop, done)
@@ -166,7 +168,7 @@ def _fit(
         torch.autograd.backward(loss, inputs=parameters)
         optimizer.step()
         losses.append(loss.item())
-        progress = Progress("training", step, settings.iterations, losses[-1])
+        progress = Progress("training", step, settings.iterations, losses[-1], lora=lora)
         if step % 10 == 0:
             progress = replace(progress, redirected=redirected(denoiser, lora, prompts, held, settings))
         report(progress)

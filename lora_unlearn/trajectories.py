@@ -53,6 +53,7 @@ def record(
     generator: torch.Generator,
     shared_reference: bool,
     report: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> States:
     """Sample `count` trajectories of `steps` Euler steps under classifier-free guidance, keeping every state.
 
@@ -63,6 +64,7 @@ def record(
         guidance_scale: of the sampling (classifier-free guidance, arXiv 2207.12598).
         shared_reference: the references are the empty prompt; one evaluation a state is saved.
         report: called with (steps done, steps in all).
+        stop: asked after every step; True ends the recording with the states that there are.
     """
     row = torch.arange(count) % len(targets)
     target, reference, blank = targets[row], references[row], empty[torch.zeros(count, dtype=torch.long)]
@@ -77,4 +79,6 @@ def record(
         x = x + derivative(x, sigma, guided, denoiser.prediction_type) * (sigmas[index + 1] - sigmas[index]).to(x)
         if report is not None:
             report(index + 1, steps)
+        if stop():
+            break
     return States(*(torch.cat([getattr(part, name) for part in parts]) for name in States.__dataclass_fields__))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from PIL import Image
 
 from ..errors import UnlearnError
 from ..guidance import Decision, Eraser
+from . import text
+from .prompts import parse, plain
 from .sampling import erasing
 
 SAMPLERS = {
@@ -77,7 +80,8 @@ def generate(
 
     Args:
         pipe: a diffusers pipeline that `denoiser_for` knows.
-        prompts, seeds: of equal length.
+        prompts, seeds: of equal length. Words in brackets are weighted, see `lora_unlearn.hosts.prompts`; prompts
+            may have any length.
         sampling: steps, guidance scale and so on.
         erasers: adapters at work.
         report: called with (pictures done, pictures in all).
@@ -86,28 +90,52 @@ def generate(
     pipe.set_progress_bar_config(disable=True)
     pictures: list[Picture] = []
     with erasing(pipe, erasers) as run:
-        for start in range(0, len(prompts), sampling.batch):
-            chunk = slice(start, start + sampling.batch)
+        for chunk in _batches(pipe, prompts, sampling.batch):
             started = time.perf_counter()
             run.guidance = None
             images = _call(pipe, prompts[chunk], seeds[chunk], sampling)
             seconds = (time.perf_counter() - started) / len(images)
-            for i, image in enumerate(images):
+            for i, (image, prompt, seed) in enumerate(zip(images, prompts[chunk], seeds[chunk], strict=True)):
                 decisions = run.guidance.decisions(i) if run.guidance else []
                 spent = run.guidance.evaluations[i] if run.guidance else None
-                pictures.append(Picture(image, prompts[start + i], seeds[start + i], decisions, spent, seconds))
+                pictures.append(Picture(image, prompt, seed, decisions, spent, seconds))
             report(len(pictures), len(prompts))
     return pictures
 
 
+def _batches(pipe: Any, prompts: Sequence[str], size: int) -> Iterator[slice]:
+    """Neighbours of one length go together: a longer one would change what the others are padded with."""
+    start = 0
+    for _, group in groupby(prompts, key=lambda prompt: text.extent(pipe, [prompt])):
+        end = start + len(list(group))
+        yield from (slice(first, min(first + size, end)) for first in range(start, end, size))
+        start = end
+
+
 def _call(pipe: Any, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Image.Image]:
     kwargs: dict[str, Any] = {"guidance_scale": sampling.guidance_scale, "num_inference_steps": sampling.steps}
-    if sampling.guidance_scale > 1 and not type(pipe).__name__.startswith("Flux"):
-        kwargs["negative_prompt"] = [sampling.negative_prompt] * len(prompts)
+    zeros = not sampling.negative_prompt and pipe.config.get("force_zeros_for_empty_prompt")
+    guided = sampling.guidance_scale > 1 and text.kind_of(pipe) != "flux" and not zeros
+    kwargs |= _prompts(pipe, prompts, [sampling.negative_prompt] * len(prompts) if guided else [])
     if sampling.size:
         kwargs["height"], kwargs["width"] = sampling.size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return pipe(list(prompts), generator=generators, **kwargs).images
+    return pipe(generator=generators, **kwargs).images
+
+
+def _prompts(pipe: Any, positive: Sequence[str], negative: Sequence[str]) -> dict[str, Any]:
+    """The pipeline's arguments for prompts: as words where its own way serves, else encoded to one length."""
+    every = [*positive, *negative]
+    if text.extent(pipe, every) is None:
+        words = {"prompt": [plain(parse(prompt)) for prompt in positive]}
+        return words | ({"negative_prompt": [plain(parse(prompt)) for prompt in negative]} if negative else {})
+    rows, count, arguments = text.encode(pipe, every), len(positive), {}
+    for name, tensor in rows.tensors.items():
+        name = {"text": "prompt_embeds", "pooled": "pooled_prompt_embeds"}[name]
+        arguments[name] = tensor[:count]
+        if negative:
+            arguments[f"negative_{name}"] = tensor[count:]
+    return arguments
 
 
 def use_sampler(pipe: Any, sampler: str | None) -> None:

@@ -26,5 +26,5 @@ def select(network: nn.Module, selectors: Mapping[str, Callable[[str], bool]], s
     linears = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     chosen = {name: Target(linear) for name, linear in linears.items() if selectors[selector](name)}
     if not chosen:
-        raise UnlearnError(f"The model has no layers of the kind {selector!r}; choose another of {', '.join(selectors)}.")
+        raise UnlearnError(f"The model has no layers of the kind {selector!r}; choose one of {', '.join(selectors)}.")
     return chosen

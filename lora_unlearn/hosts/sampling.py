@@ -13,6 +13,7 @@ from torch import Tensor
 from ..denoiser import Conditioning
 from ..errors import UnlearnError
 from ..guidance import Eraser, Guidance
+from .calls import NetworkCall
 from .diffusers import FlowDenoiser, UNetDenoiser, denoiser_for
 
 
@@ -68,23 +69,26 @@ def check_family(eraser: Eraser, family: str) -> None:
 
 
 @contextmanager
-def _wrapped(
-    pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence[Eraser], run: Run
-) -> Iterator[None]:
+def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence[Eraser], run: Run) -> Iterator[None]:
     network = denoiser.network
     plain, own = network.forward, network.__dict__.get("forward")
-    steps_seen: list[float] = []
+    clock, encoded = Clock(), dict[str, Conditioning]()
+
+    def encode(prompts: list[str]) -> Conditioning:
+        for prompt in prompts:
+            if prompt not in encoded:
+                encoded[prompt] = denoiser.encode([prompt])
+        return Conditioning.cat(encoded[prompt] for prompt in prompts)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         call = denoiser.host_call(plain, args, kwargs)
-        moment = float(call.timestep.flatten()[0])
-        steps = pipe.scheduler.timesteps
-        if run.guidance is None or moment == float(steps[0]):
-            run.guidance = Guidance(erasers, denoiser.encode, len(steps))
-            steps_seen.clear()
-        if not steps_seen or steps_seen[-1] != moment:
-            steps_seen.append(moment)
-        return call.wrap(run.guidance.step(call, len(steps_seen) - 1))
+        index = clock.read(pipe.scheduler.timesteps, call)
+        if clock.fresh or run.guidance is None:
+            run.guidance = Guidance(erasers, encode, len(pipe.scheduler.timesteps.unique_consecutive()))
+        if index is None:
+            run.guidance.evaluations = [spent + 1 for spent in run.guidance.evaluations]
+            return plain(*args, **kwargs)
+        return call.wrap(run.guidance.step(call, index))
 
     network.forward = forward
     try:
@@ -94,3 +98,36 @@ def _wrapped(
             del network.forward
         else:
             network.forward = own
+
+
+class Clock:
+    """Tells runs, steps and side calls apart by what the pipeline asks of its network.
+
+    A run begins when the scheduler has new timesteps, a step when the network is told another timestep. A
+    call for the same moment with other prompts is a side call: the negative prompt of Flux's true guidance,
+    or SD3's evaluation without some layers.
+    """
+
+    def __init__(self) -> None:
+        self.timesteps: Tensor | None = None
+        self.moment = 0.0
+        self.prompts: Tensor | None = None
+        self.index = -1
+        self.fresh = False
+
+    def read(self, timesteps: Tensor, call: NetworkCall) -> int | None:
+        """The index of the call's step, 0 for the first; None for a side call.
+
+        Args:
+            timesteps: the scheduler's own tensor, a new one for every run.
+            call: what the pipeline asks.
+        """
+        self.fresh = timesteps is not self.timesteps
+        if self.fresh:
+            self.timesteps, self.prompts, self.index = timesteps, None, -1
+        prompts = call.conditioning.tensors["text"]
+        if self.prompts is not None and call.moment == self.moment:
+            return self.index if torch.equal(prompts, self.prompts) else None
+        self.moment, self.prompts = call.moment, prompts
+        self.index += 1
+        return self.index

@@ -133,7 +133,9 @@ def _clip(pipe: Any, tokenizer: Any, encoder: Any, parsed: list[Parts], last: bo
 
 
 def _t5_parts(pipe: Any) -> tuple[Any, Any]:
-    return (pipe.tokenizer_3, pipe.text_encoder_3) if kind_of(pipe) == "sd3" else (pipe.tokenizer_2, pipe.text_encoder_2)
+    if kind_of(pipe) == "sd3":
+        return pipe.tokenizer_3, pipe.text_encoder_3
+    return pipe.tokenizer_2, pipe.text_encoder_2
 
 
 def _t5_length(pipe: Any, parsed: list[Parts]) -> int:

@@ -48,9 +48,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--artwork", type=Path, default=Path("node_modules"), help="node_modules with @iconify-json")
     parser.add_argument("--work", type=Path, default=Path("out/recipe"), help="folder for unfinished weights")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "weights", help="folder for results")
-    for name, default in (("vae", 1200), ("text", 1400), ("judge", 1500), ("unet", 12000), ("relative", 1500)):
+    for name, default in (("vae", 1200), ("text", 2000), ("judge", 1500), ("unet", 12000), ("relative", 1500)):
         parser.add_argument(f"--{name}-steps", type=int, default=default)
-    parser.add_argument("--scenes", type=int, default=10000, help="pictures to encode once")
+    parser.add_argument("--scenes", type=int, default=6000, help="pictures to encode once")
     return parser.parse_args()
 
 

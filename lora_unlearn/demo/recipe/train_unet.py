@@ -27,7 +27,7 @@ def encode_scenes(vae, artwork: dict, count: int, seed: int = 5) -> tuple[list, 
         pictures = torch.stack([to_tensor(draw(scene, artwork, rng)) for scene in scenes[start : start + 16]])
         with torch.autocast("cpu", torch.bfloat16):
             latents.append(vae.encode(pictures).latent_dist.mean.float() * LATENT_SCALE)
-    return scenes, torch.cat(latents)
+    return scenes, torch.cat(latents).contiguous()
 
 
 def alphas_cumprod() -> Tensor:

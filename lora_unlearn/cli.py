@@ -1,0 +1,270 @@
+"""The command line: what can be typed, and how every end of a command looks from outside.
+
+Exit codes: 0 done, 1 refused with one sentence on stderr, 130 interrupted with the result kept. The commands
+live in `lora_unlearn.commands` and are imported when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from . import __version__
+from .commands.signals import INTERRUPTED, terminable
+from .errors import UnlearnError
+
+REFUSED = 1
+CHECKPOINT = "demo, a diffusers folder, or a .safetensors file"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose usage errors are one sentence, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was typed.
+
+        Raises:
+            UnlearnError: always.
+        """
+        raise UnlearnError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after the program's name; default: those of this process.
+
+    Returns:
+        The exit code: 0, 1 or 130.
+    """
+    try:
+        with terminable():
+            args = new_parser().parse_args(argv)
+            command = import_module(f"{__package__}.commands.{args.command}")
+            return command.run(args)
+    except SystemExit as end:  # argparse leaves so after --help and --version
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        return _end("Interrupted; nothing that was unfinished has been written.", INTERRUPTED)
+    except UnlearnError as error:
+        return _end(str(error), REFUSED)
+    except OSError as error:
+        place = f" at {error.filename}" if error.filename else ""
+        return _end(f"The system refused{place}: {error.strerror or error}; choose another place or free some space.")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        return _end(_memory_message(args))
+
+
+def _end(sentence: str, code: int = REFUSED) -> int:
+    sys.stderr.write(" ".join(sentence.split()) + "\n")
+    return code
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out, on a GPU (torch's own class, a RuntimeError) or on the host."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+
+
+def _memory_message(args: argparse.Namespace) -> str:
+    options = [name for name in ("batch", "resolution", "size", "count") if hasattr(args, name)]
+    options = [f"--{name}" for name in options] + (["use --dtype float16"] if hasattr(args, "dtype") else [])
+    return f"The memory is too small for this; lower {' or '.join(options) or 'the size of the model'}."
+
+
+def new_parser() -> Parser:
+    """All commands with their options."""
+    parser = Parser(
+        prog="lora-unlearn",
+        description="Erase a concept from a text-to-image model with a tiny LoRA that switches on only when needed.",
+        epilog="lora-unlearn demo shows an erasure within two minutes; lora-unlearn COMMAND --help explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"lora-unlearn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (fill, summary, example) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  lora-unlearn {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        fill(command)
+    return parser
+
+
+def _demo(add: Parser) -> None:
+    add.add_argument("--concept", default="cat", help="what to erase from the demo model (default: cat)")
+    add.add_argument("--out", default="lora-unlearn-demo", help="folder for the pictures (default: %(default)s)")
+
+
+def _erase(add: Parser) -> None:
+    _model(add)
+    add.add_argument("--concept", required=True, help='what to erase, for example "cat" or "Van Gogh style"')
+    add.add_argument("--also", action="extend", nargs="+", default=[], help="further words for the same thing")
+    add.add_argument("--replace-with", default="", help="what to draw instead (default: whatever the model likes)")
+    add.add_argument("--of", default="", help='erase an attribute of this alone: --concept red --of "apple"')
+    add.add_argument("--keep", action="extend", nargs="+", default=[], help="things that must not suffer")
+    add.add_argument(
+        "--mode",
+        choices=("fast", "instant", "paper"),
+        default="fast",
+        help="fast trains, instant solves without training, paper follows UnGuide as released",
+    )
+    add.add_argument("--objective", choices=("unguide", "redirect", "surgical"), help="what the adapter learns")
+    add.add_argument("--rank", type=whole(1, 4096), help="number of directions; decides the file's size")
+    add.add_argument("--iterations", type=whole(1), help="updates at most")
+    add.add_argument("--learning-rate", type=number(1e-9, 1e3), help="step size of the updates")
+    add.add_argument("--gamma", type=number(0, 100), help="strength of negative guidance in the target")
+    add.add_argument("--batch", type=whole(1), help="states in each update; lower it when memory runs out")
+    add.add_argument("--resolution", type=whole(8, 8192), help="side of the training pictures in pixels")
+    add.add_argument("--seed", type=whole(0, 2**63 - 1), help="of every random draw (default: 0)")
+    add.add_argument("--resume", action="store_true", help="go on from the unfinished training at --out")
+    add.add_argument("--out", required=True, help="the .safetensors file to write")
+
+
+def _generate(add: Parser) -> None:
+    _model(add)
+    add.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="an eraser (may be repeated); strength 0 is off, 1 (the default) the plain LoRA",
+    )
+    add.add_argument("--prompt", action="extend", nargs="+", required=True, help="what to draw (one or more)")
+    add.add_argument("--negative-prompt", default="", help="what to avoid")
+    add.add_argument("--count", type=whole(1), default=1, help="pictures for each prompt")
+    _sampling(add)
+    add.add_argument("--size", type=size, metavar="WxH", help="in pixels, for example 512x768 or 512")
+    add.add_argument("--sampler", help="ddim, euler, euler_a, dpmpp_2m, pndm or flow_euler (default: the model's)")
+    add.add_argument("--batch", type=whole(1), default=8, help="pictures at a time; lower it when memory runs out")
+    add.add_argument(
+        "--gate",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="auto asks each eraser's gate, on erases always, off never",
+    )
+    add.add_argument("--out", required=True, help="folder for the pictures and generate.json")
+
+
+def _evaluate(add: Parser) -> None:
+    _model(add)
+    add.add_argument("--adapter", required=True, metavar="FILE[:STRENGTH]", help="the eraser")
+    add.add_argument("--protocol", choices=("unguide",), default="unguide", help="what is measured, and on what")
+    add.add_argument("--count", type=whole(1), default=10, help="pictures for each prompt")
+    _sampling(add)
+    add.add_argument("--out", required=True, help="folder for report.html and report.json")
+
+
+def _calibrate(add: Parser) -> None:
+    _model(add)
+    add.add_argument("--adapter", required=True, metavar="FILE", help="the eraser")
+    add.add_argument("--negatives", help="text file with prompts that must leave the gate closed, one a line")
+    add.add_argument("--positives", help="text file with prompts that must open it, one a line")
+    add.add_argument(
+        "--false-open-rate",
+        type=number(1e-6, 0.5),
+        default=0.01,
+        help="how often a prompt without the concept may open the gate (default: %(default)s)",
+    )
+    add.add_argument("--out", help="the file to write (default: the eraser itself)")
+
+
+def _inspect(add: Parser) -> None:
+    add.add_argument("file", metavar="FILE", help="an eraser")
+    add.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def _export(add: Parser) -> None:
+    add.add_argument("file", metavar="FILE", help="an eraser")
+    add.add_argument(
+        "--format",
+        choices=("kohya", "diffusers", "peft", "checkpoint"),
+        required=True,
+        help="a LoRA in another program's format, or the whole model with the eraser merged in",
+    )
+    add.add_argument("--strength", type=number(-10, 10), default=1.0, help="built into the file (default: 1)")
+    add.add_argument("--checkpoint", help="the .safetensors file that --format checkpoint merges into")
+    add.add_argument("--out", required=True, help="the file to write; a folder for peft")
+
+
+def _model(add: Parser) -> None:
+    add.add_argument("--checkpoint", required=True, metavar="MODEL", help=CHECKPOINT)
+    add.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
+    add.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="of the model (default: float16 on a GPU, float32 on the CPU)",
+    )
+
+
+def _sampling(add: Parser) -> None:
+    add.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of the first picture (default: 0)")
+    add.add_argument("--steps", type=whole(1, 1000), default=30, help="sampling steps (default: %(default)s)")
+    add.add_argument("--guidance-scale", type=number(0, 1000), default=7.5, help="1: none (default: %(default)s)")
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A reader of whole numbers from `low` to `high`."""
+
+    def read(text: str) -> int:
+        return int(_within(int(text), low, math.inf if high is None else high))
+
+    read.__name__ = "whole number"
+    return read
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A reader of numbers from `low` to `high`."""
+
+    def read(text: str) -> float:
+        return _within(float(text), low, high)
+
+    read.__name__ = "number"
+    return read
+
+
+def _within(value: float, low: float, high: float) -> float:
+    if not low <= value <= high:
+        bounds = f"at least {low}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise argparse.ArgumentTypeError(f"{value} is not allowed, it must be {bounds}")
+    return value
+
+
+def size(text: str) -> tuple[int, int]:
+    """(height, width) from "WIDTHxHEIGHT" or one number for both, in pixels."""
+    width, _, height = text.lower().partition("x")
+    sides = int(height or width), int(width)
+    if not all(8 <= side <= 8192 and side % 8 == 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text} is not allowed, sides must be multiples of 8 from 8 to 8192")
+    return sides
+
+
+COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
+    "demo": (_demo, "erase a concept from the demo model and show pictures of before and after", "demo --concept cat"),
+    "erase": (_erase, "make an eraser for a concept",
+              'erase --checkpoint model.safetensors --concept "cat" --also "kitten" --out cat.safetensors'),
+    "generate": (_generate, "draw pictures, with or without erasers",
+                 'generate --checkpoint demo --adapter cat.safetensors:1 --prompt "a cat" "a dog" --out pictures'),
+    "evaluate": (_evaluate, "measure what an eraser erases and what it spares",
+                 "evaluate --checkpoint demo --adapter cat.safetensors --protocol unguide --out report"),
+    "calibrate": (_calibrate, "measure an eraser's gate anew, on this model or on prompts of your own",
+                  "calibrate --checkpoint model.safetensors --adapter cat.safetensors --negatives mine.txt"),
+    "inspect": (_inspect, "show what an eraser's file says of itself", "inspect cat.safetensors"),
+    "export": (_export, "write an eraser in the format of another program",
+               "export cat.safetensors --format diffusers --out cat-diffusers.safetensors"),
+}  # fmt: skip
+"""Each command: what adds its options, its summary and an example."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""`lora-unlearn calibrate`: measure an eraser's gate anew."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..adapter import Adapter
+from ..bank import load_bank
+from ..calibrate import calibrate
+from ..denoiser import base_hash
+from ..erase import without_concept
+from ..guidance import Eraser
+from ..hosts.diffusers import denoiser_for
+from ..hosts.sampling import check_family
+from .console import bars, quiet, say
+from .models import gate_lines, open_model, output_file, read_prompts
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    adapter = Adapter.load(args.adapter)
+    out = output_file(args.out or args.adapter)
+    negatives = read_prompts(args.negatives) if args.negatives else None
+    positives = read_prompts(args.positives) if args.positives else None
+    with quiet(), bars() as shown:
+        denoiser = denoiser_for(open_model(args))
+        check_family(Eraser(adapter), denoiser.family)
+        if negatives is None:  # the half of the bank that has not shaped the eraser
+            negatives = without_concept(load_bank(denoiser.family), adapter.concept)[1::2]
+        adapter.gate = calibrate(
+            denoiser, adapter, negatives, positives, args.false_open_rate,
+            report=lambda done, total: shown.show("calibrating", done, total),
+        )  # fmt: skip
+        adapter.base_hash = base_hash(denoiser)
+    adapter.save(out)
+    for line in gate_lines(adapter):
+        say(line)
+    say(f"file: {out}")
+    return 0

@@ -1,0 +1,79 @@
+"""What a command shows: lines on stdout, progress bars on a terminal's stderr, and nothing of the libraries' own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+
+def say(text: str) -> None:
+    """Write a line to stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class Bars:
+    """Progress bars with rate and time to go, one for each stage; none where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self.stage, self.bar = "", None
+
+    def show(self, stage: str, done: int, total: int, **figures: float | None) -> None:
+        """Draw where a stage is, with figures beside it."""
+        if stage != self.stage or self.bar is None:
+            self.close()
+            self.stage = stage
+            self.bar = tqdm(total=total, desc=stage, unit="", disable=None, dynamic_ncols=True)
+        known = {name: f"{value:.3g}" for name, value in figures.items() if value is not None}
+        self.bar.set_postfix(known, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        """Leave the last bar as it is."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Bars that are closed when the block ends, however it ends."""
+    shown = Bars()
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings, logs and progress bars of the libraries off the terminal within this block."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    changed = _progress_bars()
+    for library in changed:
+        library.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+        for library in changed:
+            library.enable_progress_bar()
+
+
+def _progress_bars() -> list[Any]:
+    """The logging modules of diffusers and transformers whose progress bars are on."""
+    try:
+        from diffusers.utils import logging as of_diffusers
+        from transformers.utils import logging as of_transformers
+    except ImportError:
+        return []
+    return [library for library in (of_diffusers, of_transformers) if library.is_progress_bar_enabled()]

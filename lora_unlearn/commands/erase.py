@@ -1,0 +1,214 @@
+"""`lora-unlearn erase`: make an eraser, keep what there is when interrupted, go on from it later."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..adapter import Adapter
+from ..bank import load_bank
+from ..concept import Concept
+from ..denoiser import base_hash
+from ..erase import MODES, erase
+from ..errors import UnlearnError
+from ..hosts.diffusers import denoiser_for
+from ..settings import Settings
+from ..train import Progress
+from .console import Bars, bars, quiet, say
+from .models import gate_lines, open_model, output_file, percent
+from .signals import INTERRUPTED, graceful
+
+ENOUGH_CHANGE = 0.3
+"""The redirected share below which a training has not erased anything."""
+SAVE_SECONDS = 20.0
+"""How often an unfinished training is saved: what a kill may cost."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    started = time.perf_counter()
+    concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
+    settings, out = settings_for(args), output_file(args.out)
+    resumed = Adapter.load(out) if args.resume else None
+    with quiet():
+        pipe = open_model(args)
+        check_length(pipe.tokenizer, concept)
+        denoiser = denoiser_for(pipe, (args.resolution,) * 2 if args.resolution else None)
+        if resumed is not None:
+            check_resumed(resumed, out, concept, args.mode, settings, (denoiser.family, base_hash(denoiser)))
+        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed)
+    if adapter is None:
+        return INTERRUPTED
+    say_done(adapter, out, time.perf_counter() - started)
+    return 0
+
+
+def settings_for(args: argparse.Namespace) -> Settings:
+    """The mode's hyper-parameters with those that were typed.
+
+    Raises:
+        UnlearnError: for an option that the mode has no use for.
+    """
+    names = ("objective", "rank", "iterations", "learning_rate", "gamma", "batch", "seed")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    useless = [name for name in given if name not in ("rank", "seed")] if args.mode == "instant" else []
+    if useless:
+        option = useless[0].replace("_", "-")
+        raise UnlearnError(f"Instant mode trains nothing, so --{option} has no use; leave it out or use --mode fast.")
+    if args.resume and args.mode == "instant":
+        raise UnlearnError("Instant mode has nothing to go on from; leave --resume out.")
+    return replace(MODES[args.mode], **given)
+
+
+def check_length(tokenizer: Any, concept: Concept) -> None:
+    """Refuse words that don't fit into the text encoder's one piece together with the sentences around them.
+
+    Raises:
+        UnlearnError: saying how many tokens there are and how many fit.
+    """
+    limit = tokenizer.model_max_length
+    for word, prompts in (("concept", concept.pairs()), ("thing to keep", [(kept, "") for kept in concept.kept()])):
+        longest = max((len(tokenizer(text, verbose=False).input_ids) for pair in prompts for text in pair), default=0)
+        if longest > limit:
+            raise UnlearnError(
+                f"The {word} has up to {longest} tokens with a sentence around it, the text encoder reads {limit}; "
+                f"shorten it by at least {longest - limit}."
+            )
+
+
+def check_resumed(
+    begun: Adapter, out: Path, concept: Concept, mode: str, settings: Settings, base: tuple[str, str]
+) -> None:
+    """Refuse to go on from a training that is finished, or that was begun otherwise.
+
+    Raises:
+        UnlearnError: naming what differs.
+    """
+    if not begun.partial:
+        raise UnlearnError(f"{out} is finished already; leave --resume out to make it anew.")
+    pairs: dict[str, tuple[Any, Any]] = {
+        "concept": (begun.concept, concept),
+        "mode": (begun.mode, mode),
+        "model": ((begun.family, begun.base_hash), base),
+    }
+    for name in ("objective", "gamma", "rank", "down", "scale", "selector"):
+        pairs[name] = getattr(begun.settings, name), getattr(settings, name)
+    different = [name for name, (before, now) in pairs.items() if before != now]
+    if different:
+        raise UnlearnError(
+            f"The training in {out} was begun with another {different[0]}; use the same options as then, or leave "
+            "--resume out to begin anew."
+        )
+
+
+def erase_to(
+    out: Path, denoiser: Any, concept: Concept, mode: str, settings: Settings, resumed: Adapter | None = None
+) -> Adapter | None:
+    """Make an eraser and write it, with progress bars; an interrupted training is kept, marked as unfinished.
+
+    Args:
+        out: the file; during a training it holds what there is so far.
+        denoiser, concept, mode, settings: see `lora_unlearn.erase.erase`.
+        resumed: an unfinished adapter to go on from.
+
+    Returns:
+        The finished adapter, or None after an interruption.
+
+    Raises:
+        UnlearnError: if the training changed too little.
+    """
+    keeper = Keeper(out, resumed.iterations if resumed else 0)
+    try:
+        with bars() as shown, graceful() as stop:
+            adapter = erase(
+                denoiser, concept, load_bank(denoiser.family), mode, settings, lambda p: show(shown, p),  # type: ignore[arg-type]
+                stop, resumed, calibrating(shown, stop), keeper,
+            )  # fmt: skip
+            keeper.latest = adapter
+            if not adapter.partial:
+                check_change(adapter, out)
+                adapter.save(out)
+                return adapter
+    except KeyboardInterrupt:
+        pass  # a second signal, or one during calibration
+    say(keeper.interrupted())
+    return None
+
+
+def show(shown: Bars, progress: Progress) -> None:
+    """Draw a training's progress."""
+    shown.show(progress.stage, progress.step, progress.steps, loss=progress.loss, redirected=progress.redirected)
+
+
+def calibrating(shown: Bars, stop: Callable[[], bool]) -> Callable[[int, int], None]:
+    """Draw the calibration's progress; it has no use for half of the prompts, so a stop ends it by an exception."""
+
+    def report(done: int, total: int) -> None:
+        shown.show("calibrating", done, total)
+        if stop():
+            raise KeyboardInterrupt
+
+    return report
+
+
+class Keeper:
+    """Writes an unfinished adapter to its file now and then.
+
+    Attributes:
+        latest: the adapter as it stands; None before the first update.
+    """
+
+    def __init__(self, out: Path, done: int) -> None:
+        self.out, self.done, self.saved = out, done, time.monotonic()
+        self.latest: Adapter | None = None
+
+    def __call__(self, adapter: Adapter) -> None:
+        """Take note of the adapter after an update, and save it when it is time."""
+        first, self.latest = self.latest is None, adapter
+        if first or time.monotonic() - self.saved > SAVE_SECONDS:
+            adapter.save(self.out)
+            self.saved = time.monotonic()
+
+    def interrupted(self) -> str:
+        """Save what there is, and say where it is and how to go on."""
+        if self.latest is None or self.latest.iterations <= self.done:
+            kept = "is as it was" if self.out.exists() else "was not written"
+            return f"Interrupted before the first update: {self.out} {kept}."
+        self.latest.partial = True
+        self.latest.save(self.out)
+        return (
+            f"Interrupted after {self.latest.iterations} of {self.latest.settings.iterations} updates: {self.out} "
+            "holds what there is, marked as unfinished; repeat the command with --resume to go on."
+        )
+
+
+def check_change(adapter: Adapter, out: Path) -> None:
+    """Refuse to call a training finished that changed next to nothing; what there is stays, marked as unfinished.
+
+    Raises:
+        UnlearnError: saying how much changed and how to go on.
+    """
+    if adapter.redirected is None or adapter.redirected >= ENOUGH_CHANGE:
+        return
+    adapter.partial = True
+    adapter.save(out)
+    raise UnlearnError(
+        f"The training redirected {percent(adapter.redirected)} of the concept, less than the {percent(ENOUGH_CHANGE)} "
+        f"that count as an erasure, so {out} is marked as unfinished; go on with --resume and more --iterations, or "
+        "begin anew with a higher --learning-rate."
+    )
+
+
+def say_done(adapter: Adapter, out: Path, seconds: float) -> None:
+    """Tell what was made."""
+    say(f"Erased {adapter.concept.name!r} from this {adapter.family} model in {seconds:.0f} s ({adapter.mode} mode).")
+    say(f"redirected: {percent(adapter.redirected)} of the concept, after {adapter.iterations} updates")
+    for line in gate_lines(adapter):
+        say(line)
+    evaluations = ", ".join(f"{count} for {stage}" for stage, count in adapter.evaluations.items())
+    say(f"network evaluations: {evaluations}")
+    say(f"file: {out} ({out.stat().st_size / 1000:.0f} kB)")

@@ -1,0 +1,155 @@
+"""What several commands do with their options: load the model, read erasers, check places to write to."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..adapter import Adapter
+from ..denoiser import Denoiser, base_hash
+from ..errors import UnlearnError
+from ..files import inside
+from ..guidance import Eraser
+from ..hosts.checkpoints import load_pipeline
+from ..hosts.sampling import check_family
+from .console import say
+
+
+def open_model(args: argparse.Namespace) -> Any:
+    """The pipeline that --checkpoint, --device and --dtype name.
+
+    Raises:
+        UnlearnError: if it can't be loaded, or the device is not there.
+    """
+    device = find_device(args.device)
+    usual = "float16" if device.type == "cuda" else "float32"
+    return load_pipeline(args.checkpoint, device, getattr(torch, args.dtype or usual))
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of a name; without one CUDA's first, or the CPU.
+
+    Raises:
+        UnlearnError: for a name that is none, or a device that this machine or this torch lacks.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UnlearnError(f"{name!r} is no device; use cpu, cuda, cuda:1 or mps.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UnlearnError(
+            f"There is no device {name} here, torch sees {torch.cuda.device_count()} CUDA GPUs; leave --device out, "
+            "or install a torch that supports your GPU."
+        )
+    return device
+
+
+def split_strength(text: str) -> tuple[Path, float]:
+    """FILE and STRENGTH from "FILE:STRENGTH"; without a number after the last colon the strength is 1.
+
+    Raises:
+        UnlearnError: for a strength that is not finite.
+    """
+    name, colon, tail = text.rpartition(":")
+    try:
+        strength = float(tail) if colon and name else None
+    except ValueError:
+        strength = None
+    if strength is None:
+        return Path(text), 1.0
+    if not math.isfinite(strength):
+        raise UnlearnError(f"The strength of {name} is {tail}; give a number, 1 is the plain LoRA.")
+    return Path(name), strength
+
+
+def open_eraser(text: str, denoiser: Denoiser, gate: str = "auto") -> Eraser:
+    """Read "FILE[:STRENGTH]" for use with a model, and say what its user should know of it.
+
+    Raises:
+        UnlearnError: if the file can't be used, or was made for another family.
+    """
+    path, strength = split_strength(text)
+    eraser = Eraser(Adapter.load(path), strength, gate)  # type: ignore[arg-type]
+    check_family(eraser, denoiser.family)
+    if eraser.adapter.partial:
+        say(f"Note: the training of {path} was not finished, so it may erase little; go on with erase --resume.")
+    elif eraser.adapter.base_hash != base_hash(denoiser):
+        say(f"Note: the gate of {path} was measured on another {denoiser.family} model; "
+            "calibrate measures it anew on this one.")  # fmt: skip
+    return eraser
+
+
+def output_file(text: str, suffix: str = ".safetensors") -> Path:
+    """A file to write: its name is sound, its folder exists and can be written to.
+
+    Raises:
+        UnlearnError: if not, before any work is lost for it.
+    """
+    path = inside(Path(text).parent, Path(text).name)
+    if path.is_dir():
+        raise UnlearnError(f"{path} is a folder; name a {suffix} file in it.")
+    if path.suffix.lower() != suffix:
+        raise UnlearnError(f"{path} needs a name that ends in {suffix}.")
+    output_folder(path.parent)
+    return path
+
+
+def output_folder(text: str | Path) -> Path:
+    """A folder to write to, made where it is missing.
+
+    Raises:
+        UnlearnError: if it can't be made or written to.
+    """
+    folder = Path(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        known = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a folder of its path is a file" if known else error.strerror
+        raise UnlearnError(f"{folder} is no folder to write to ({reason}); choose another place.") from error
+
+
+def read_prompts(name: str) -> list[str]:
+    """The lines of a text file that are not empty.
+
+    Raises:
+        UnlearnError: if there is no such file, it is no text, or it is empty.
+    """
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UnlearnError(f"{name} could not be read ({reason}); name a text file with one prompt a line.") from error
+    prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    if not prompts:
+        raise UnlearnError(f"{name} holds no prompts; write one a line.")
+    return prompts
+
+
+def percent(share: float | None) -> str:
+    """A share in words for people."""
+    return "not measured" if share is None else f"{100 * share:.1f} %"
+
+
+def gate_lines(adapter: Adapter) -> Sequence[str]:
+    """What is known of an eraser's gate, for people."""
+    gate = adapter.gate
+    if gate.false_open_rate is None:
+        return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f}"]
+    return [
+        f"gate: opens from a score of {gate.threshold:.3f} ({gate.statistic}, {100 * gate.step:.0f} % into a run)",
+        f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
+        "without the concept that it was calibrated on",
+        f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "
+        f"(95 % interval {percent(gate.true_open_low)} to {percent(gate.true_open_high)})",
+    ]

@@ -1,0 +1,211 @@
+"""Names and shapes of LoRA files in other programs: kohya's keys, PEFT's folders, diffusers' state dicts.
+
+Canonical names are diffusers' module names, dots and all; every function here starts or ends with them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import UnlearnError
+from .files import read_safetensors, write_safetensors, write_text
+from .lora import Lora, LoraLayer
+
+TRANSFORMERS = ("sd3", "flux")
+"""Families whose denoiser is a transformer; all others have a U-Net."""
+PEFT_PREFIX = "base_model.model."
+PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+_SGM_BLOCK = re.compile(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.")
+_SGM_NAMES = (
+    ("mid_block.attentions.0.", "middle_block.1."),
+    ("mid_block.resnets.0.", "middle_block.0."),
+    ("mid_block.resnets.1.", "middle_block.2."),
+    ("time_emb_proj", "emb_layers.1"),
+    ("time_embedding.linear_1", "time_embed.0"),
+    ("time_embedding.linear_2", "time_embed.2"),
+    ("add_embedding.linear_1", "label_emb.0.0"),
+    ("add_embedding.linear_2", "label_emb.0.2"),
+)
+
+
+def kohya_name(family: str, module: str) -> str:
+    """The stem of a module's kohya keys, which ".lora_down.weight", ".lora_up.weight" and ".alpha" follow.
+
+    Diffusers' names for Stable Diffusion 1 and 2, the original ones for XL (both as kohya's own trainer writes
+    them), and OneTrainer's for SD3 and Flux, which ComfyUI reads, but diffusers in part only: see `to_stock`.
+
+    Args:
+        family: as in `Adapter.family`.
+        module: canonical name.
+    """
+    prefix = "lora_transformer_" if family in TRANSFORMERS else "lora_unet_"
+    return prefix + (_sgm_name(module) if family == "sdxl" else module).replace(".", "_")
+
+
+def _sgm_name(module: str) -> str:
+    """A module of SDXL's U-Net, two layers a block, in the original code's names."""
+
+    def number(found: re.Match[str]) -> str:
+        way, block, kind, layer = found.groups()
+        index = 3 * int(block) + int(layer) + (way == "down")
+        return f"{'input' if way == 'down' else 'output'}_blocks.{index}.{int(kind == 'attentions')}."
+
+    module = _SGM_BLOCK.sub(number, module)
+    for own, original in _SGM_NAMES:
+        module = module.replace(own, original)
+    return module
+
+
+def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
+    """The tensors that every stock loader takes as an ordinary LoRA, float16.
+
+    kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (); those of
+    `to_diffusers` for SD3 and Flux, where diffusers, ComfyUI and Forge agree on nothing else.
+    """
+    if family in TRANSFORMERS:
+        return {key: tensor.half() for key, tensor in to_diffusers(lora, family).items()}
+    tensors = {}
+    for name, layer in lora.items():
+        stem = kohya_name(family, name)
+        tensors[f"{stem}.lora_down.weight"] = _stored(layer.down).half()
+        tensors[f"{stem}.lora_up.weight"] = _stored(layer.up).half()
+        tensors[f"{stem}.alpha"] = torch.tensor(layer.alpha)
+    return tensors
+
+
+def from_stock(tensors: Mapping[str, Tensor], names: Sequence[str], family: str) -> Lora:
+    """The inverse of `to_stock`.
+
+    Args:
+        tensors: of a file.
+        names: the canonical names in it, which kohya's keys don't tell.
+        family: of its base model.
+
+    Raises:
+        UnlearnError: if tensors are missing, too many, or don't go together.
+    """
+    renamed = dict(tensors)
+    for name in names if family not in TRANSFORMERS else ():
+        stem = kohya_name(family, name)
+        for own, stock in (("lora_A.weight", "lora_down.weight"), ("lora_B.weight", "lora_up.weight"), ("alpha", "alpha")):
+            if f"{stem}.{stock}" in renamed:
+                renamed[f"unet.{name}.{own}"] = renamed.pop(f"{stem}.{stock}")
+    lora = from_diffusers(renamed)
+    if set(lora.names) != set(names):
+        missing = sorted(set(lora.names) ^ set(names))
+        raise UnlearnError(f"The file lacks tensors for {len(missing)} layers (first: {missing[0]}); export it again.")
+    return lora
+
+
+def to_diffusers(lora: Lora, family: str) -> dict[str, Tensor]:
+    """A state dict for `pipe.load_lora_weights` and, for SD3 and Flux, for ComfyUI and Forge as well.
+
+    Returns:
+        "<network>.<module>.lora_A.weight" (r,in) and ".lora_B.weight" (out,r), float32, the scale multiplied in.
+    """
+    network = "transformer" if family in TRANSFORMERS else "unet"
+    tensors = {}
+    for name, layer in lora.items():
+        tensors[f"{network}.{name}.lora_A.weight"] = _stored(layer.down)
+        tensors[f"{network}.{name}.lora_B.weight"] = _stored(layer.up * layer.scale)
+    return tensors
+
+
+def from_diffusers(tensors: Mapping[str, Tensor]) -> Lora:
+    """The inverse of `to_diffusers`; an alpha beside a pair of tensors counts.
+
+    Raises:
+        UnlearnError: if a tensor is no part of a U-Net's or transformer's LoRA, or lacks its partner.
+    """
+    return _paired(tensors, ("unet.", "transformer."), lambda name, rank: float(tensors.get(name + ".alpha", rank)))
+
+
+def to_peft(lora: Lora) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """PEFT's configuration (`LoraConfig` as plain values) and its state dict, float32."""
+    ranks = {name: layer.rank for name, layer in lora.items()}
+    alphas = {name: layer.alpha for name, layer in lora.items()}
+    rank, alpha = max(ranks.values()), max(alphas.values())
+    config = {
+        "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": lora.names, "bias": "none",
+        "rank_pattern": {name: own for name, own in ranks.items() if own != rank},
+        "alpha_pattern": {name: own for name, own in alphas.items() if own != alpha},
+        "inference_mode": True,
+    }  # fmt: skip
+    tensors = {}
+    for name, layer in lora.items():
+        tensors[f"{PEFT_PREFIX}{name}.lora_A.weight"] = _stored(layer.down)
+        tensors[f"{PEFT_PREFIX}{name}.lora_B.weight"] = _stored(layer.up)
+    return config, tensors
+
+
+def from_peft(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Lora:
+    """The inverse of `to_peft`.
+
+    Raises:
+        UnlearnError: if a tensor is no plain LoRA's, or lacks its partner.
+    """
+    kind = config.get("peft_type")
+    special = [name for name in ("use_dora", "use_rslora", "fan_in_fan_out") if config.get(name)]
+    if kind != "LORA" or special:
+        raise UnlearnError(f"This PEFT adapter is no plain LoRA ({', '.join([str(kind), *special])}); use one that is.")
+    alphas, usual = config.get("alpha_pattern", {}), config["lora_alpha"]
+    return _paired(tensors, (PEFT_PREFIX,), lambda name, rank: alphas.get(name.removeprefix(PEFT_PREFIX), usual))
+
+
+def save_peft(lora: Lora, folder: str | Path) -> Path:
+    """Write a folder for `PeftModel.from_pretrained`; returns it.
+
+    Raises:
+        UnlearnError: if it cannot be written.
+    """
+    folder = Path(folder)
+    config, tensors = to_peft(lora)
+    write_safetensors(folder / PEFT_WEIGHTS, tensors, {"format": "pt"})
+    write_text(folder / PEFT_CONFIG, json.dumps(config, indent=2))
+    return folder
+
+
+def load_peft(folder: str | Path) -> Lora:
+    """Read a folder that PEFT or `save_peft` wrote.
+
+    Raises:
+        UnlearnError: if files are missing or damaged, or hold another kind of adapter.
+    """
+    folder = Path(folder)
+    tensors, _ = read_safetensors(folder / PEFT_WEIGHTS)
+    try:
+        config = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UnlearnError(f"{folder / PEFT_CONFIG} cannot be read ({error}); export the adapter again.") from error
+    return from_peft(config, tensors)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.detach().float().cpu().contiguous()
+
+
+def _paired(tensors: Mapping[str, Tensor], prefixes: tuple[str, ...], alpha: Any) -> Lora:
+    """Layers from "<prefix><module>.lora_A.weight" and its partner; `alpha` maps (name with prefix, rank)."""
+    layers, used = {}, set()
+    for key, down in tensors.items():
+        name, found, _ = key.partition(".lora_A.weight")
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+        up = tensors.get(f"{name}.lora_B.weight")
+        if found and prefix and up is not None and down.ndim == up.ndim == 2 and up.shape[1] == len(down):
+            layers[name[len(prefix) :]] = LoraLayer(down, up, alpha(name, len(down)) / len(down))
+            used |= {key, f"{name}.lora_B.weight", f"{name}.alpha"}
+    strange = sorted(set(tensors) - used)
+    if strange or not layers:
+        raise UnlearnError(
+            f"{len(strange)} of {len(tensors)} tensors are no part of a LoRA for a denoiser (first: "
+            f"{(strange or ['none'])[0]}); use a file for a U-Net or transformer alone."
+        )
+    return Lora(layers)
