@@ -20,6 +20,7 @@ from .lora import Lora, LoraLayer
 
 TRANSFORMERS = ("sd3", "flux")
 """Families whose denoiser is a transformer; all others have a U-Net."""
+KOHYA_PARTS = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight", "alpha": "alpha"}
 PEFT_PREFIX = "base_model.model."
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -95,7 +96,7 @@ def from_stock(tensors: Mapping[str, Tensor], names: Sequence[str], family: str)
     renamed = dict(tensors)
     for name in names if family not in TRANSFORMERS else ():
         stem = kohya_name(family, name)
-        for own, stock in (("lora_A.weight", "lora_down.weight"), ("lora_B.weight", "lora_up.weight"), ("alpha", "alpha")):
+        for own, stock in KOHYA_PARTS.items():
             if f"{stem}.{stock}" in renamed:
                 renamed[f"unet.{name}.{own}"] = renamed.pop(f"{stem}.{stock}")
     lora = from_diffusers(renamed)

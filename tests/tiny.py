@@ -125,7 +125,8 @@ def diffusion_parts(scheduler, **schedule):
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=WIDTH, attention_head_dim=4,
     )  # fmt: skip
-    return {"unet": unet, "vae": vae(), "scheduler": scheduler(**SCHEDULE, steps_offset=1, **schedule)}
+    noise = scheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False, steps_offset=1, **schedule)
+    return {"unet": unet, "vae": vae(), "scheduler": noise}
 
 
 def vae(**config):

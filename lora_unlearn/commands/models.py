@@ -79,12 +79,17 @@ def open_eraser(text: str, denoiser: Denoiser, gate: str = "auto") -> Eraser:
     path, strength = split_strength(text)
     eraser = Eraser(Adapter.load(path), strength, gate)  # type: ignore[arg-type]
     check_family(eraser, denoiser.family)
-    if eraser.adapter.partial:
-        say(f"Note: the training of {path} was not finished, so it may erase little; go on with erase --resume.")
-    elif eraser.adapter.base_hash != base_hash(denoiser):
+    warn_partial(eraser.adapter, path)
+    if eraser.adapter.base_hash != base_hash(denoiser):
         say(f"Note: the gate of {path} was measured on another {denoiser.family} model; "
             "calibrate measures it anew on this one.")  # fmt: skip
     return eraser
+
+
+def warn_partial(adapter: Adapter, path: str | Path) -> None:
+    """Say that an adapter is unfinished, if it is."""
+    if adapter.partial:
+        say(f"Note: the training of {path} was not finished, so it may erase little; go on with erase --resume.")
 
 
 def output_file(text: str, suffix: str = ".safetensors") -> Path:

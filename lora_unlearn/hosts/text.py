@@ -107,7 +107,8 @@ def _sd3(pipe: Any, parsed: list[Parts]) -> Conditioning:
 
 
 def _flux(pipe: Any, parsed: list[Parts]) -> Conditioning:
-    pooled = pipe._get_clip_prompt_embeds([plain(parts) for parts in parsed])
+    first = [row[0][0] for row in _pieces(pipe, pipe.tokenizer, parsed)]
+    pooled = pipe.text_encoder(torch.tensor(first, device=pipe._execution_device)).pooler_output
     return Conditioning({"text": _t5(pipe, parsed), "pooled": pooled})
 
 

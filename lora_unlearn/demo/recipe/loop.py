@@ -60,10 +60,11 @@ def train(
 
 def load_average(network: nn.Module, path: Path) -> nn.Module:
     """Load the averaged weights of a saved (finished or running) training into the network."""
-    average = [p.detach().clone() for p in network.parameters()]
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    average = [p.detach().clone() for p in parameters]
     _resume(network, average, path)
     with torch.no_grad():
-        for parameter, mean in zip(network.parameters(), average, strict=True):
+        for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
     return network.eval()
 
