@@ -29,7 +29,11 @@ def options(description: str, **more: Any) -> argparse.Namespace:
     parser.add_argument("--concepts", nargs="+", default=["cat", "ship"])
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks"))
     for name, default in more.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+        flag = f"--{name.replace('_', '-')}"
+        if default is False:
+            parser.add_argument(flag, action="store_true")
+        else:
+            parser.add_argument(flag, type=type(default), default=default)
     return parser.parse_args()
 
 

@@ -1,3 +1,40 @@
-"""lora_unlearn: make a text-to-image model stop drawing something, behind a gate."""
+"""lora_unlearn: make a text-to-image model stop drawing something, behind a gate.
+
+    adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("sd1"))
+    with erasing(pipe, [Eraser(adapter)]):
+        image = pipe("a photo of a cat").images[0]
+"""
 
 __version__ = "0.1.0"
+
+from .adapter import Adapter
+from .bank import load_bank
+from .calibrate import calibrate
+from .concept import Concept
+from .erase import erase
+from .errors import UnlearnError
+from .gate import Gate
+from .guidance import Decision, Eraser, Guidance
+from .hosts.diffusers import denoiser_for
+from .hosts.generate import Picture, Sampling, generate
+from .hosts.sampling import erasing
+from .settings import Settings
+
+__all__ = [
+    "Adapter",
+    "Concept",
+    "Decision",
+    "Eraser",
+    "Gate",
+    "Guidance",
+    "Picture",
+    "Sampling",
+    "Settings",
+    "UnlearnError",
+    "calibrate",
+    "denoiser_for",
+    "erase",
+    "erasing",
+    "generate",
+    "load_bank",
+]

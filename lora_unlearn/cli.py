@@ -146,7 +146,6 @@ def _generate(add: Parser) -> None:
     _sampling(add)
     add.add_argument("--size", type=size, metavar="WxH", help="in pixels, for example 512x768 or 512")
     add.add_argument("--sampler", help="ddim, euler, euler_a, dpmpp_2m, pndm or flow_euler (default: the model's)")
-    add.add_argument("--batch", type=whole(1), default=8, help="pictures at a time; lower it when memory runs out")
     add.add_argument(
         "--gate",
         choices=("auto", "on", "off"),
@@ -160,7 +159,21 @@ def _evaluate(add: Parser) -> None:
     _model(add)
     add.add_argument("--adapter", required=True, metavar="FILE[:STRENGTH]", help="the eraser")
     add.add_argument("--protocol", choices=("unguide",), default="unguide", help="what is measured, and on what")
-    add.add_argument("--count", type=whole(1), default=10, help="pictures for each prompt")
+    add.add_argument(
+        "--synonym",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="words for the concept that the eraser was not given (default: the protocol's)",
+    )
+    add.add_argument("--judge", metavar="FOLDER", help="of a CLIP model; the demo model has a judge of its own")
+    add.add_argument("--count", type=whole(1), default=10, help="pictures for each prompt (default: %(default)s)")
+    add.add_argument(
+        "--paraphrases",
+        type=whole(0, 18),
+        default=18,
+        help="further sentences for each word, one picture each (default: %(default)s)",
+    )
     _sampling(add)
     add.add_argument("--out", required=True, help="folder for report.html and report.json")
 
@@ -211,6 +224,7 @@ def _sampling(add: Parser) -> None:
     add.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of the first picture (default: 0)")
     add.add_argument("--steps", type=whole(1, 1000), default=30, help="sampling steps (default: %(default)s)")
     add.add_argument("--guidance-scale", type=number(0, 1000), default=7.5, help="1: none (default: %(default)s)")
+    add.add_argument("--batch", type=whole(1), default=8, help="pictures at a time; lower it when memory runs out")
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:

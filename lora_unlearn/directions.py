@@ -19,11 +19,11 @@ def tokens(conditioning: Conditioning) -> Tensor:
 
 def token_edit(
     target: Conditioning, reference: Conditioning, keep: Conditioning, empty: Conditioning,
-    keep_weight: float = 1.0, ridge: float = 1e-3,
+    gamma: float = 0.0, keep_weight: float = 1.0, ridge: float = 1e-3,
 ) -> Tensor:
     """The linear map M that moves the concept's tokens to the reference's and leaves all others where they are.
 
-    M minimises mean |c M - (c_ref - c)|^2 over the target's tokens + keep_weight * mean |c M|^2 over the kept
+    M minimises mean |c M - (1 + gamma)(c_ref - c)|^2 over the target's tokens + keep_weight * mean |c M|^2 over the kept
     prompts' tokens + a strong term for the empty prompt's, + ridge: M = (S_t + w S_k + w_0 S_0 + mu)^-1 T^T D.
     In the manner of SPEED (arXiv 2503.07392) and UCE, for all tokens of a prompt instead of the subject's.
 
@@ -31,6 +31,7 @@ def token_edit(
         target, reference: rows that belong together; a single reference row serves all.
         keep: prompts that must not change.
         empty: the empty prompt, one row; its tokens are pinned.
+        gamma: negative guidance, UnGuide's target in the space of embeddings: c_ref - gamma * (c - c_ref).
         keep_weight: weight of the kept prompts.
         ridge: relative to the mean energy of the concept's tokens.
 
@@ -38,7 +39,7 @@ def token_edit(
         M, (width, width): a token c becomes c + c M.
     """
     text, other = target.tensors["text"].float(), reference.tensors["text"].float()
-    shift = (other - text).flatten(0, 1)
+    shift = (1 + gamma) * (other - text).flatten(0, 1)
     source = text.flatten(0, 1)
     energy = (source.T @ source) / len(source)
     width = source.shape[1]

@@ -82,7 +82,7 @@ def erase(
     )
     if mode == "instant":
         targets, prompts = counted.linears(settings.selector), encode(counted, concept, keep)
-        adapter.lora, complete = closed_form(targets, prompts, settings.rank), True
+        adapter.lora, complete = closed_form(targets, prompts, settings.rank, gamma=settings.gamma), True
     else:
         complete = _train(counted, adapter, keep, report, stop, resume, save)
     adapter.evaluations = {"training": counted.evaluations}

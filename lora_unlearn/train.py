@@ -130,7 +130,7 @@ def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) ->
         direction = discriminant(prompts.target, prompts.keep, prompts.empty)
         return new_lora(targets, 1, 1.0, torch.Generator(), direction)
     if settings.down == "edit":
-        return closed_form(targets, prompts, settings.rank)
+        return closed_form(targets, prompts, settings.rank, gamma=settings.gamma)
     raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose random, discriminant or edit.")
 
 

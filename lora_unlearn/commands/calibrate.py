@@ -13,13 +13,14 @@ from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from .console import bars, quiet, say
-from .models import gate_lines, open_model, output_file, read_prompts
+from .models import check_replaceable, gate_lines, open_model, output_file, read_prompts
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     adapter = Adapter.load(args.adapter)
     out = output_file(args.out or args.adapter)
+    check_replaceable(out)
     negatives = read_prompts(args.negatives) if args.negatives else None
     positives = read_prompts(args.positives) if args.positives else None
     with quiet(), bars() as shown:

@@ -19,7 +19,7 @@ from ..hosts.diffusers import denoiser_for
 from ..settings import Settings
 from ..train import Progress
 from .console import Bars, bars, quiet, say
-from .models import gate_lines, open_model, output_file, percent
+from .models import check_replaceable, check_size, gate_lines, open_model, output_file, percent
 from .signals import INTERRUPTED, graceful
 
 ENOUGH_CHANGE = 0.3
@@ -33,11 +33,14 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
     settings, out = settings_for(args), output_file(args.out)
+    check_replaceable(out)
     resumed = Adapter.load(out) if args.resume else None
     with quiet():
         pipe = open_model(args)
         check_length(pipe.tokenizer, concept)
-        denoiser = denoiser_for(pipe, (args.resolution,) * 2 if args.resolution else None)
+        size = (args.resolution,) * 2 if args.resolution else None
+        denoiser = denoiser_for(pipe, size)
+        check_size(denoiser, size)
         if resumed is not None:
             check_resumed(resumed, out, concept, args.mode, settings, (denoiser.family, base_hash(denoiser)))
         adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import UnlearnError
@@ -14,7 +14,8 @@ from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from .console import bars, quiet, say
-from .models import open_eraser, open_model, output_folder
+from .models import check_size, open_eraser, open_model, output_folder
+from .signals import INTERRUPTED
 
 LARGEST_SEED = 2**63 - 1
 
@@ -27,54 +28,38 @@ def run(args: argparse.Namespace) -> int:
     if seeds[-1] > LARGEST_SEED:
         raise UnlearnError(f"--seed {args.seed} leaves no room for {args.count} pictures; use a smaller one.")
     folder = output_folder(args.out)
-    with quiet():
-        pipe = open_model(args)
-        denoiser = denoiser_for(pipe)
-        check_size(denoiser, sampling.size)
-        erasers = [open_eraser(text, denoiser, args.gate) for text in args.adapter]
-        written = draw(pipe, prompts, seeds, sampling, erasers, folder, args)
-    say(f"{written} pictures and generate.json are in {folder}.")
-    return 0
-
-
-def check_size(denoiser: Any, size: tuple[int, int] | None) -> None:
-    """Refuse sides that the model has no latents for.
-
-    Raises:
-        UnlearnError: naming the multiple that sides must be.
-    """
-    patch = 1 if hasattr(denoiser.pipe, "unet") else 2
-    unit = denoiser.pipe.vae_scale_factor * patch
-    if size and any(side % unit for side in size):
-        raise UnlearnError(f"The size {size[1]}x{size[0]} does not fit this model; use multiples of {unit}.")
-
-
-def draw(
-    pipe: Any,
-    prompts: list[str],
-    seeds: list[int],
-    sampling: Sampling,
-    erasers: list[Eraser],
-    folder: Path,
-    args: argparse.Namespace,
-) -> int:
-    """Draw and write batch by batch, so that an interruption keeps what is drawn; returns how many there are."""
     entries: list[dict[str, Any]] = []
-    names = [text for text, eraser in zip(args.adapter, erasers, strict=True) if eraser.strength != 0]
+    code = 0
     try:
-        with bars() as shown:
-            for start in range(0, len(prompts), sampling.batch):
-                chunk = slice(start, start + sampling.batch)
-                shown.show("drawing", start, len(prompts))
-                for picture in generate(pipe, prompts[chunk], seeds[chunk], sampling, erasers):
-                    file = f"{len(entries):04d}.png"
-                    write_image(folder / file, picture.image)
-                    entries.append(describe(file, picture, names))
-            shown.show("drawing", len(prompts), len(prompts))
+        with quiet():
+            pipe = open_model(args)
+            denoiser = denoiser_for(pipe)
+            check_size(denoiser, sampling.size)
+            erasers = [open_eraser(text, denoiser, args.gate) for text in args.adapter]
+            active = [text for text, eraser in zip(args.adapter, erasers, strict=True) if eraser.strength != 0]
+            for picture in draw(pipe, prompts, seeds, sampling, erasers):
+                file = f"{len(entries):04d}.png"
+                write_image(folder / file, picture.image)
+                entries.append(describe(file, picture, active))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     finally:
         if entries:
             write_text(folder / "generate.json", summary(entries, args))
-    return len(entries)
+    say(f"{'Interrupted: ' if code else ''}{len(entries)} of {len(prompts)} pictures are in {folder}.")
+    return code
+
+
+def draw(
+    pipe: Any, prompts: list[str], seeds: list[int], sampling: Sampling, erasers: list[Eraser]
+) -> Iterator[Picture]:
+    """The pictures, batch by batch, with a progress bar."""
+    with bars() as shown:
+        for start in range(0, len(prompts), sampling.batch):
+            shown.show("drawing", start, len(prompts))
+            chunk = slice(start, start + sampling.batch)
+            yield from generate(pipe, prompts[chunk], seeds[chunk], sampling, erasers)
+        shown.show("drawing", len(prompts), len(prompts))
 
 
 def describe(file: str, picture: Picture, names: list[str]) -> dict[str, Any]:

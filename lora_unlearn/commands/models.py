@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from ..adapter import Adapter
+from ..adapter import KEY, Adapter
 from ..denoiser import Denoiser, base_hash
 from ..errors import UnlearnError
-from ..files import inside
+from ..files import inside, read_shapes
 from ..guidance import Eraser
 from ..hosts.checkpoints import load_pipeline
 from ..hosts.sampling import check_family
@@ -25,11 +25,18 @@ def open_model(args: argparse.Namespace) -> Any:
     """The pipeline that --checkpoint, --device and --dtype name.
 
     Raises:
-        UnlearnError: if it can't be loaded, or the device is not there.
+        UnlearnError: if it can't be loaded, its weights are not finite, or the device is not there.
     """
     device = find_device(args.device)
     usual = "float16" if device.type == "cuda" else "float32"
-    return load_pipeline(args.checkpoint, device, getattr(torch, args.dtype or usual))
+    pipe = load_pipeline(args.checkpoint, device, getattr(torch, args.dtype or usual))
+    for name, part in pipe.components.items():
+        for key, tensor in part.named_parameters() if isinstance(part, torch.nn.Module) else ():
+            if not tensor.isfinite().all():
+                raise UnlearnError(
+                    f"{args.checkpoint} holds NaN or infinity in {name}.{key}; use another file, or --dtype float32."
+                )
+    return pipe
 
 
 def find_device(name: str | None) -> torch.device:
@@ -50,6 +57,18 @@ def find_device(name: str | None) -> torch.device:
             "or install a torch that supports your GPU."
         )
     return device
+
+
+def check_size(denoiser: Any, size: tuple[int, int] | None) -> None:
+    """Refuse sides that the model has no latents for.
+
+    Raises:
+        UnlearnError: naming the multiple that sides must be.
+    """
+    patch = 1 if hasattr(denoiser.pipe, "unet") else 2
+    unit = denoiser.pipe.vae_scale_factor * patch
+    if size and any(side % unit for side in size):
+        raise UnlearnError(f"The size {size[1]}x{size[0]} does not fit this model; use multiples of {unit}.")
 
 
 def split_strength(text: str) -> tuple[Path, float]:
@@ -105,6 +124,16 @@ def output_file(text: str, suffix: str = ".safetensors") -> Path:
         raise UnlearnError(f"{path} needs a name that ends in {suffix}.")
     output_folder(path.parent)
     return path
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write an eraser over a file that is none, such as the checkpoint itself.
+
+    Raises:
+        UnlearnError: naming the file.
+    """
+    if path.exists() and KEY not in read_shapes(path)[1]:
+        raise UnlearnError(f"{path} exists and is no eraser; choose another name, or delete it first.")
 
 
 def output_folder(text: str | Path) -> Path:

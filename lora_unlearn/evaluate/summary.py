@@ -18,7 +18,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
     figures = {
         "concept": evaluation.protocol.concept,
         **accuracies(evaluation, gated),
-        "base": accuracies(evaluation, base),
+        "base": {name: value for name, value in accuracies(evaluation, base).items() if name[0] != "h"},
         "exported": accuracies(evaluation, exported) | {"identical_share": identical_share(evaluation, exported)},
         "erased": erased(evaluation),
         "integrity": integrity(evaluation),

@@ -1,0 +1,95 @@
+"""The results table: `python -m benchmarks.results` erases and evaluates, `--table` prints what there is.
+
+One JSON file for each mode, concept and training seed is kept, so that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from benchmarks import common
+from lora_unlearn.concept import Concept
+from lora_unlearn.demo.bank import demo_bank
+from lora_unlearn.erase import MODES, erase
+from lora_unlearn.evaluate import CLASSES, DemoJudge, evaluate, unguide_protocol
+from lora_unlearn.files import write_text
+from lora_unlearn.hosts.diffusers import denoiser_for
+from lora_unlearn.hosts.generate import Sampling
+
+COLUMNS = (
+    "acc_e", "acc_g", "acc_s", "h", "exported.h", "gate.tpr", "gate.fpr", "integrity.identical_share",
+    "evaluations.training", "evaluations.calibration",
+)
+
+
+def main() -> None:
+    """Erase and evaluate, or print the table."""
+    options = common.options(__doc__ or "", modes="fast,instant", seeds="0,1,2", count=50, table=False)
+    if options.table:
+        print(table(options.out))  # noqa: T201
+        return
+    pipe, judge = common.pipeline(options.checkpoint), DemoJudge()
+    concepts = list(CLASSES) if options.concepts == ["all"] else options.concepts
+    for seed in map(int, options.seeds.split(",")):
+        for concept in concepts:
+            for mode in options.modes.split(","):
+                path = options.out / f"{mode}-{concept}-{seed}.json"
+                if not path.is_file():
+                    figures = measured(pipe, judge, concept, mode, seed, options.count)
+                    write_text(path, json.dumps(figures))
+                    print(path.name, {name: _value(figures, name) for name in COLUMNS}, flush=True)  # noqa: T201
+
+
+def measured(pipe, judge, name: str, mode: str, seed: int, count: int) -> dict:
+    """One eraser, trained and evaluated; without the list of pictures."""
+    from dataclasses import replace
+
+    started = time.perf_counter()
+    settings = replace(MODES[mode], seed=seed)
+    adapter = erase(denoiser_for(pipe), Concept(name), demo_bank(seed), mode, settings)
+    trained = time.perf_counter() - started
+    protocol = unguide_protocol(name, judge.labels)
+    sampling = Sampling(steps=30, guidance_scale=5.0, batch=25)
+    evaluation = evaluate(
+        pipe, adapter, protocol, judge, sampling, count, first_seed=1000 * (seed + 1), training_seconds=trained
+    )
+    figures = evaluation.figures
+    figures["scores"] = [[row["kind"], row["wanted"], row["score"], row["open"]] for row in figures.pop("pictures")]
+    return figures
+
+
+def table(folder: Path) -> str:
+    """A Markdown table: every concept's mean over the seeds, then the mean and the worst of all."""
+    rows: dict[tuple[str, str], list[dict]] = {}
+    for path in sorted(folder.glob("*-*-*.json")):
+        mode, concept, _ = path.stem.split("-")
+        rows.setdefault((mode, concept), []).append(json.loads(path.read_text(encoding="utf-8")))
+    lines = [f"| mode | concept | seeds | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 3) + "|"]
+    modes: dict[str, list[list[float]]] = {}
+    for (mode, concept), runs in rows.items():
+        means = [sum(_value(run, name) for run in runs) / len(runs) for name in COLUMNS]
+        modes.setdefault(mode, []).append(means)
+        lines.append(_line(mode, concept, len(runs), means))
+    for mode, all_means in modes.items():
+        columns = list(zip(*all_means, strict=True))
+        lines.append(_line(mode, "**mean**", "", [sum(column) / len(column) for column in columns]))
+        worst = [max(c) if name in ("acc_e", "acc_g", "gate.fpr") else min(c) for c, name in zip(columns, COLUMNS, strict=True)]
+        lines.append(_line(mode, "**worst**", "", worst))
+    return "\n".join(lines)
+
+
+def _line(mode: str, concept: str, seeds: object, values: list[float]) -> str:
+    texts = [f"{value:.3f}" if value <= 1 else f"{value:.0f}" for value in values]
+    return f"| {mode} | {concept} | {seeds} | {' | '.join(texts)} |"
+
+
+def _value(figures: dict, name: str) -> float:
+    for part in name.split("."):
+        figures = figures[part]
+    return float(figures or 0.0)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

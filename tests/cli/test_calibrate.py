@@ -1,0 +1,45 @@
+"""Measuring a gate anew with prompts of one's own."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from lora_unlearn.adapter import Adapter
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "negatives.txt"
+    path.write_text("a dog\n\na house\na red star\na tree\na fish\nthe moon\na boat\na truck\na key\n")
+    return path
+
+
+def test_a_copy_gets_the_new_gate(model, eraser, run, tmp_path, prompts):
+    before, out = eraser.read_bytes(), tmp_path / "new.safetensors"
+    words = ("--checkpoint", model, "--adapter", eraser, "--negatives", prompts, "--false-open-rate", 0.1)
+    code, said, err = run("calibrate", *words, "--out", out)
+    assert (code, err) == (0, "")
+    assert "gate: opens from" in said
+    gate = Adapter.load(out).gate
+    assert (gate.negatives, gate.false_open_rate, gate.positives) == (9, 0.1, 10)
+    assert eraser.read_bytes() == before
+
+
+def test_without_out_the_eraser_itself_gets_it(model, eraser, run, tmp_path, prompts):
+    mine = tmp_path / "mine.safetensors"
+    shutil.copy(eraser, mine)
+    positives = tmp_path / "positives.txt"
+    positives.write_text("a cat\nmy cat\n")
+    words = ("--checkpoint", model, "--adapter", mine, "--negatives", prompts, "--false-open-rate", 0.1)
+    code, _, _ = run("calibrate", *words, "--positives", positives)
+    assert code == 0
+    assert Adapter.load(mine).gate.positives == 2
+    assert Adapter.load(mine).redirected == Adapter.load(eraser).redirected
+
+
+def test_too_few_prompts_for_the_rate(model, eraser, refused, tmp_path, prompts):
+    words = ("--checkpoint", model, "--adapter", eraser, "--negatives", prompts, "--out", tmp_path / "a.safetensors")
+    assert "at least 99" in refused("calibrate", *words)
+    assert not (tmp_path / "a.safetensors").exists()

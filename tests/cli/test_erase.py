@@ -1,0 +1,154 @@
+"""Making erasers: a finished run, and every way in which one can end early."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+import torch
+from processes import interrupt, start, wait_for
+
+from lora_unlearn.adapter import Adapter
+from lora_unlearn.settings import INSTANT
+
+LONG = ("--concept", "cat", "--batch", 1, "--iterations", 100_000, "--learning-rate", 1e-9)
+
+
+def erase(model, out, *words):
+    return ("erase", "--checkpoint", model, *words, "--out", out)
+
+
+@pytest.fixture(scope="module")
+def finished(model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished") / "new" / "cat.safetensors"
+    words = ("--concept", "cat", "--also", "kitten", "--keep", "dog", "--batch", 2, "--iterations", 3, "--rank", 2)
+    process = start(*erase(model, out, *words))
+    said, err = process.communicate(timeout=600)
+    return out, process.returncode, said, err
+
+
+def test_a_finished_run_says_what_it_did_and_libraries_say_nothing(finished):
+    out, code, said, err = finished
+    assert (code, err) == (0, "")
+    assert f"file: {out} ({out.stat().st_size / 1000:.0f} kB)" in said
+    for fact in ("'cat'", "redirected: ", "3 updates", "gate: opens from", "95 % interval", "for calibration"):
+        assert fact in said
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_a_finished_eraser_holds_what_was_asked_for(finished):
+    adapter = Adapter.load(finished[0])
+    assert (adapter.partial, adapter.iterations, adapter.mode, adapter.family) == (False, 3, "fast", "demo")
+    assert (adapter.concept.also, adapter.concept.keep) == (("kitten",), ("dog",))
+    assert (adapter.settings.batch, adapter.lora.rank) == (2, 2)
+    assert adapter.gate.negatives >= 99
+    assert adapter.gate.false_open_rate == 0.01
+    assert adapter.evaluations["training"] > 0
+
+
+def test_inspect_shows_the_same(finished, run):
+    code, said, _ = run("inspect", finished[0])
+    assert code == 0
+    assert "erases 'cat' from demo models" in said
+    assert "also: kitten" in said
+    code, said, _ = run("inspect", finished[0], "--json")
+    values = json.loads(said)
+    assert (values["concept"]["name"], values["iterations"], values["partial"]) == ("cat", 3, False)
+
+
+def test_a_finished_training_is_not_resumed(finished, model, refused):
+    assert "finished already" in refused(*erase(model, finished[0], "--concept", "cat", "--resume"))
+
+
+def test_there_must_be_something_to_resume(model, refused, tmp_path):
+    assert "does not exist" in refused(*erase(model, tmp_path / "a.safetensors", "--concept", "cat", "--resume"))
+
+
+def test_instant_mode(model, run, tmp_path):
+    out = tmp_path / "cat.safetensors"
+    code, said, _ = run(*erase(model, out, "--concept", "cat", "--mode", "instant"))
+    assert code == 0
+    assert "instant mode" in said
+    adapter = Adapter.load(out)
+    assert (adapter.iterations, adapter.lora.rank, adapter.partial) == (0, INSTANT.rank, False)
+    assert adapter.evaluations["training"] == 0
+
+
+def test_paper_mode(model, run, tmp_path):
+    out = tmp_path / "cat.safetensors"
+    code, said, _ = run(*erase(model, out, "--concept", "cat", "--mode", "paper", "--iterations", 2))
+    assert code == 0
+    assert "paper mode" in said
+    adapter = Adapter.load(out)
+    assert (adapter.mode, adapter.iterations, adapter.settings.learning_rate) == ("paper", 2, 3e-5)
+    assert {(layer.rank, layer.scale) for _, layer in adapter.lora.items()} == {(1, 8.0)}
+
+
+def test_a_training_that_changed_too_little_is_no_success(model, refused, tmp_path):
+    out = tmp_path / "cat.safetensors"
+    words = ("--concept", "cat", "--batch", 1, "--iterations", 1, "--gamma", 100)
+    said = refused(*erase(model, out, *words))
+    assert "redirected" in said
+    assert "--iterations" in said
+    assert Adapter.load(out).partial
+
+
+def test_a_concept_that_is_too_long(model, refused, tmp_path):
+    said = refused(*erase(model, tmp_path / "a.safetensors", "--concept", "cat " * 90))
+    assert "98 tokens" in said
+    assert "77" in said
+
+
+def test_a_concept_that_all_prompts_hold(model, refused, tmp_path):
+    assert "99 are needed" in refused(*erase(model, tmp_path / "a.safetensors", "--concept", "a"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_is_kept_and_resumed(model, run, refused, tmp_path, number):
+    out = tmp_path / "cat.safetensors"
+    process = start(*erase(model, out, *LONG))
+    wait_for(out, process)
+    code, said, err = interrupt(process, number)
+    assert (code, err) == (130, "")
+    assert "--resume" in said
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    begun = Adapter.load(out)
+    assert begun.partial
+    assert begun.iterations > 0
+    assert f"after {begun.iterations} of 100000 updates" in said
+    _, shown, _ = run("inspect", out)
+    assert "NOT FINISHED" in shown
+    if number == signal.SIGINT:
+        resume_finishes(model, run, refused, out, begun)
+
+
+def resume_finishes(model, run, refused, out, begun):
+    assert "another gamma" in refused(*erase(model, out, *LONG, "--resume", "--gamma", 3))
+    assert "another concept" in refused(*erase(model, out, *LONG, "--resume", "--concept", "dog"))
+    code, _, _ = run(*erase(model, out, *LONG, "--resume", "--iterations", begun.iterations + 2))
+    ended = Adapter.load(out)
+    assert (code, ended.partial, ended.iterations) == (0, False, begun.iterations + 2)
+    assert ended.gate.negatives >= 99
+    for (_, before), (_, after) in zip(begun.lora.items(), ended.lora.items(), strict=True):
+        assert torch.allclose(before.up, after.up, atol=1e-3)  # it went on from what there was
+
+
+def test_a_killed_training_keeps_what_was_saved(model, tmp_path):
+    out = tmp_path / "cat.safetensors"
+    process = start(*erase(model, out, *LONG))
+    wait_for(out, process)
+    process.kill()
+    process.communicate(timeout=300)
+    assert Adapter.load(out).partial
+
+
+def test_an_interrupt_before_the_first_update_writes_nothing(model, tmp_path):
+    out = tmp_path / "new" / "cat.safetensors"
+    process = start(*erase(model, out, *LONG))
+    wait_for(out.parent, process)
+    code, said, err = interrupt(process)
+    assert code == 130
+    assert "Interrupted" in said + err
+    assert "Traceback" not in err
+    assert list(out.parent.iterdir()) == []

@@ -1,0 +1,80 @@
+"""What can be typed: help with examples, and one sentence for everything that is wrong before a model is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from lora_unlearn.cli import COMMANDS
+from lora_unlearn.commands.models import split_strength
+from lora_unlearn.errors import UnlearnError
+
+ERASE = ("erase", "--checkpoint", "demo", "--out", "a.safetensors")
+GENERATE = ("generate", "--checkpoint", "demo", "--prompt", "a cat", "--out", "pictures")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_of_the_command(run, name):
+    code, out, err = run(name, "--help")
+    assert (code, err) == (0, "")
+    assert f"lora-unlearn {name}" in out.split("example:")[1]
+
+
+def test_version(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("lora-unlearn 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "COMMAND"),
+        (("bogus",), "'bogus'"),
+        (ERASE, "--concept"),
+        ((*ERASE, "--concept", "cat", "--bogus"), "--bogus"),
+        ((*ERASE, "--concept", ""), "concept is empty"),
+        ((*ERASE, "--concept", "  "), "concept is empty"),
+        ((*ERASE, "--concept", "cat", "--rank", "0"), "at least|from 1"),
+        ((*ERASE, "--concept", "cat", "--rank", "many"), "'many'"),
+        ((*ERASE, "--concept", "cat", "--learning-rate", "nan"), "nan"),
+        ((*ERASE, "--concept", "cat", "--seed", "-1"), "-1"),
+        ((*ERASE, "--concept", "cat", "--mode", "instant", "--gamma", "1"), "--gamma"),
+        ((*ERASE, "--concept", "cat", "--mode", "instant", "--resume"), "--resume"),
+        ((*GENERATE, "--steps", "0"), "--steps: 0"),
+        ((*GENERATE, "--guidance-scale", "nan"), "nan"),
+        ((*GENERATE, "--guidance-scale", "inf"), "inf"),
+        ((*GENERATE, "--size", "17"), "multiples of 8"),
+        ((*GENERATE, "--size", "64xmany"), "64xmany"),
+        ((*GENERATE, "--count", "0"), "--count"),
+        ((*GENERATE, "--sampler", "best"), "'best'"),
+        ((*GENERATE, "--seed", str(2**63)), "--seed"),
+        (("calibrate", "--checkpoint", "demo", "--adapter", "a", "--false-open-rate", "0"), "--false-open-rate"),
+        (("export", "a.safetensors", "--format", "checkpoint", "--out", "b.safetensors"), "--checkpoint"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(refused, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert any(part in refused(*words) for part in said.split("|"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "strength"),
+    [
+        ("a.safetensors", "a.safetensors", 1.0),
+        ("a.safetensors:0.5", "a.safetensors", 0.5),
+        ("a.safetensors:-2", "a.safetensors", -2.0),
+        (r"C:\erasers\a.safetensors", r"C:\erasers\a.safetensors", 1.0),
+        (r"C:\erasers\a.safetensors:2", r"C:\erasers\a.safetensors", 2.0),
+        ("odd:name.safetensors", "odd:name.safetensors", 1.0),
+    ],
+)
+def test_the_strength_follows_the_last_colon(text, name, strength):
+    path, found = split_strength(text)
+    assert (str(path), found) == (name, strength)
+
+
+@pytest.mark.parametrize("text", ["a.safetensors:nan", "a.safetensors:inf"])
+def test_a_strength_that_is_no_number_is_refused(text):
+    with pytest.raises(UnlearnError, match="strength"):
+        split_strength(text)
