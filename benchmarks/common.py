@@ -97,3 +97,12 @@ def _tensor(image: Any) -> torch.Tensor:
     import numpy as np
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def instead(pipe: Any, prompts: Sequence[str], erasers: Sequence[Any]) -> dict[str, Any]:
+    """What is on the pictures of an erased concept: labels, most frequent first, and mean saturation (0 to 255)."""
+    from collections import Counter
+
+    images = [picture.image for picture in generate(pipe, prompts, list(range(len(prompts))), SAMPLING, erasers)]
+    saturation = sum(torch.tensor(list(image.convert("HSV").getchannel("S").tobytes())).float().mean() for image in images)
+    return {"labels": dict(Counter(seen(images)).most_common(4)), "saturation": round(float(saturation) / len(images), 1)}

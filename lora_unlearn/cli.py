@@ -1,7 +1,7 @@
 """The command line: what can be typed, and how every end of a command looks from outside.
 
 Exit codes: 0 done, 1 refused with one sentence on stderr, 130 interrupted with the result kept. The commands
-live in `lora_unlearn.commands` and are imported when they run, so that `--help` answers at once.
+live in `lora_unlearn.commands` and are imported when they run.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ def new_parser() -> Parser:
 
 def _demo(add: Parser) -> None:
     add.add_argument("--concept", default="cat", help="what to erase from the demo model (default: cat)")
+    add.add_argument("--count", type=whole(1, 100), default=4, help="pictures for each prompt (default: %(default)s)")
+    add.add_argument("--steps", type=whole(1, 1000), default=25, help="sampling steps (default: %(default)s)")
     add.add_argument("--out", default="lora-unlearn-demo", help="folder for the pictures (default: %(default)s)")
 
 

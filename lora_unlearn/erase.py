@@ -23,6 +23,8 @@ MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": P
 """Hyper-parameters of each mode."""
 NEGATIVES = 99
 """Prompts that a bound of 1 % on false openings needs."""
+LEAST_CHANGE = 0.3
+"""The redirected share below which a training has erased nothing."""
 Save = Callable[[Adapter], None]
 
 
@@ -68,6 +70,9 @@ def erase(
         calibrated: called with (prompts done, prompts in all) during calibration.
         save: called after every update and before calibration with the unfinished adapter, to keep it on the way.
 
+    Returns:
+        The adapter; still marked as partial if the training was stopped, or changed less than `LEAST_CHANGE`.
+
     Raises:
         UnlearnError: if too few of the bank's prompts are left for the calibration, or a loss is not finite.
     """
@@ -86,7 +91,7 @@ def erase(
     else:
         complete = _train(counted, adapter, keep, report, stop, resume, save)
     adapter.evaluations = {"training": counted.evaluations}
-    if complete:
+    if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)
         adapter.gate = calibrate(counted, adapter, negatives, report=calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]

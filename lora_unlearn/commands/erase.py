@@ -13,7 +13,7 @@ from ..adapter import Adapter
 from ..bank import load_bank
 from ..concept import Concept
 from ..denoiser import base_hash
-from ..erase import MODES, erase
+from ..erase import LEAST_CHANGE, MODES, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..settings import Settings
@@ -22,8 +22,6 @@ from .console import Bars, bars, quiet, say
 from .models import check_replaceable, check_size, gate_lines, open_model, output_file, percent
 from .signals import INTERRUPTED, graceful
 
-ENOUGH_CHANGE = 0.3
-"""The redirected share below which a training has not erased anything."""
 SAVE_SECONDS = 20.0
 """How often an unfinished training is saved: what a kill may cost."""
 
@@ -43,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
         check_size(denoiser, size)
         if resumed is not None:
             check_resumed(resumed, out, concept, args.mode, settings, (denoiser.family, base_hash(denoiser)))
-        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed)
+        again = "repeat the command" if args.mode == "instant" else "repeat the command with --resume to go on"
+        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again)
     if adapter is None:
         return INTERRUPTED
     say_done(adapter, out, time.perf_counter() - started)
@@ -109,7 +108,13 @@ def check_resumed(
 
 
 def erase_to(
-    out: Path, denoiser: Any, concept: Concept, mode: str, settings: Settings, resumed: Adapter | None = None
+    out: Path,
+    denoiser: Any,
+    concept: Concept,
+    mode: Mode,
+    settings: Settings,
+    resumed: Adapter | None = None,
+    again: str = "repeat the command",
 ) -> Adapter | None:
     """Make an eraser and write it, with progress bars; an interrupted training is kept, marked as unfinished.
 
@@ -117,6 +122,7 @@ def erase_to(
         out: the file; during a training it holds what there is so far.
         denoiser, concept, mode, settings: see `lora_unlearn.erase.erase`.
         resumed: an unfinished adapter to go on from.
+        again: what to do after an interruption.
 
     Returns:
         The finished adapter, or None after an interruption.
@@ -124,18 +130,18 @@ def erase_to(
     Raises:
         UnlearnError: if the training changed too little.
     """
-    keeper = Keeper(out, resumed.iterations if resumed else 0)
+    keeper = Keeper(out, again)
     try:
         with bars() as shown, graceful() as stop:
             adapter = erase(
-                denoiser, concept, load_bank(denoiser.family), mode, settings, lambda p: show(shown, p),  # type: ignore[arg-type]
+                denoiser, concept, load_bank(denoiser.family), mode, settings, lambda p: show(shown, p),
                 stop, resumed, calibrating(shown, stop), keeper,
             )  # fmt: skip
-            keeper.latest = adapter
-            if not adapter.partial:
-                check_change(adapter, out)
+            if not (adapter.partial and stop()):
                 adapter.save(out)
-                return adapter
+                if not adapter.partial:
+                    return adapter
+                raise UnlearnError(too_little(adapter, out))
     except KeyboardInterrupt:
         pass  # a second signal, or one during calibration
     say(keeper.interrupted())
@@ -163,10 +169,11 @@ class Keeper:
 
     Attributes:
         latest: the adapter as it stands; None before the first update.
+        again: what to do after an interruption.
     """
 
-    def __init__(self, out: Path, done: int) -> None:
-        self.out, self.done, self.saved = out, done, time.monotonic()
+    def __init__(self, out: Path, again: str) -> None:
+        self.out, self.again, self.saved = out, again, time.monotonic()
         self.latest: Adapter | None = None
 
     def __call__(self, adapter: Adapter) -> None:
@@ -178,29 +185,20 @@ class Keeper:
 
     def interrupted(self) -> str:
         """Save what there is, and say where it is and how to go on."""
-        if self.latest is None or self.latest.iterations <= self.done:
+        if self.latest is None:
             kept = "is as it was" if self.out.exists() else "was not written"
             return f"Interrupted before the first update: {self.out} {kept}."
-        self.latest.partial = True
         self.latest.save(self.out)
         return (
             f"Interrupted after {self.latest.iterations} of {self.latest.settings.iterations} updates: {self.out} "
-            "holds what there is, marked as unfinished; repeat the command with --resume to go on."
+            f"holds what there is, marked as unfinished; {self.again}."
         )
 
 
-def check_change(adapter: Adapter, out: Path) -> None:
-    """Refuse to call a training finished that changed next to nothing; what there is stays, marked as unfinished.
-
-    Raises:
-        UnlearnError: saying how much changed and how to go on.
-    """
-    if adapter.redirected is None or adapter.redirected >= ENOUGH_CHANGE:
-        return
-    adapter.partial = True
-    adapter.save(out)
-    raise UnlearnError(
-        f"The training redirected {percent(adapter.redirected)} of the concept, less than the {percent(ENOUGH_CHANGE)} "
+def too_little(adapter: Adapter, out: Path) -> str:
+    """What to tell when a training ran to its end and changed next to nothing."""
+    return (
+        f"The training redirected {percent(adapter.redirected)} of the concept, less than the {percent(LEAST_CHANGE)} "
         f"that count as an erasure, so {out} is marked as unfinished; go on with --resume and more --iterations, or "
         "begin anew with a higher --learning-rate."
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..errors import UnlearnError
+from ..files import read_safetensors
 from .words import STYLES, THINGS
 
 LABELS = (*THINGS, "other")
@@ -46,7 +47,16 @@ class Judge(nn.Module):
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:
-    """Load the judge that ships with the package (or another file of the same kind)."""
-    judge = Judge()
-    judge.load_state_dict({name: value.float() for name, value in load_file(path).items()}, strict=False)
+    """Load the judge that ships with the package (or another file of the same kind).
+
+    Raises:
+        UnlearnError: if the file is missing, or does not hold exactly the judge's weights.
+    """
+    if not path.is_file():
+        raise UnlearnError(f"The judge's weights are missing ({path}); install the package again.")
+    judge, (tensors, _) = Judge(), read_safetensors(path, check_finite=True)
+    expected = {name: value.shape for name, value in judge.state_dict().items() if value.is_floating_point()}
+    if {name: value.shape for name, value in tensors.items()} != expected:
+        raise UnlearnError(f"{path} does not hold the judge's weights; install the package again.")
+    judge.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
     return judge.eval()

@@ -73,8 +73,8 @@ class DemoJudge:
 
     @torch.no_grad()
     def verdict(self, images: Sequence[Image.Image]) -> Verdict:
-        """Judge RGB pictures of at least 64 x 64 pixels."""
-        pictures = torch.stack([_tensor(image) for image in images])
+        """Judge RGB pictures of any size; the network sees them at 64 x 64 pixels."""
+        pictures = torch.stack([F.adaptive_avg_pool2d(_tensor(image), 64) for image in images])
         out = self.network(pictures)
         seen = out["presence"].sigmoid()
         seen = torch.cat([seen, seen.new_zeros(len(seen), len(LABELS) - seen.shape[1])], dim=1)
@@ -115,8 +115,7 @@ class ClipJudge:
 
     def _pixels(self, image: Image.Image) -> Tensor:
         """CLIP's own preparation: the short side to the model's size, the middle square, normalised."""
-        factor = self.side / min(image.size)
-        width, height = (max(self.side, round(length * factor)) for length in image.size)
+        width, height = (length * self.side // min(image.size) for length in image.size)
         left, top = (width - self.side) // 2, (height - self.side) // 2
         square = image.resize((width, height), Image.Resampling.BICUBIC).crop(
             (left, top, left + self.side, top + self.side)

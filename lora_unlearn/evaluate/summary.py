@@ -32,6 +32,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         "pairs": pairs(evaluation),
         "quality": quality(evaluation),
         "settings": settings(evaluation),
+        "definitions": DEFINITIONS,
         "pictures": [picture(shot, evaluation) for shot in evaluation.shots],
     }
     return plain(figures)
@@ -73,7 +74,6 @@ def settings(evaluation: Evaluation) -> dict[str, Any]:
             "iterations": adapter.iterations,
             "redirected": adapter.redirected,
         },
-        "definitions": DEFINITIONS,
     }
 
 

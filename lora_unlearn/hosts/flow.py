@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
 from . import text
@@ -39,7 +39,7 @@ class FlowDenoiser:
 
     def __init__(self, pipe: Any, size: tuple[int, int] | None = None) -> None:
         self.pipe = pipe
-        self.network: nn.Module = pipe.transformer
+        self.network: Any = pipe.transformer
         side = pipe.default_sample_size * pipe.vae_scale_factor
         self.size = size or (side, side)
         self.device, self.dtype = pipe._execution_device, pipe.transformer.dtype
@@ -63,15 +63,17 @@ class FlowDenoiser:
         """Velocity noise - x0 (B,C,H,W) for states (1 - sigma) * x0 + sigma * noise at sigma (B,)."""
         tensors = conditioning.tensors
         return self.network(
-            hidden_states=x.to(self.dtype), timestep=self.schedule.timestep(sigma).to(x.device),
-            encoder_hidden_states=tensors["text"], pooled_projections=tensors["pooled"], return_dict=False,
+            hidden_states=x.to(self.dtype),
+            timestep=self.schedule.timestep(sigma).to(x.device),
+            encoder_hidden_states=tensors["text"],
+            pooled_projections=tensors["pooled"],
+            return_dict=False,
         )[0].to(x.dtype)
 
     def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> FlowCall:
         """What the pipeline asks of its transformer, as the guidance wants to see it."""
         names = ("hidden_states", "encoder_hidden_states", "pooled_projections", "timestep", "img_ids", "txt_ids")
-        guided = self.guided and self.pipe.do_classifier_free_guidance and not kwargs.get("skip_layers")
-        return FlowCall(plain, names, args, kwargs, guided)
+        return FlowCall(plain, names, args, kwargs, self.guided and self.pipe.do_classifier_free_guidance)
 
     def sigmas(self, steps: int) -> Tensor:
         """The shifted noise levels of a run, (steps + 1,), the last one 0."""
@@ -126,10 +128,14 @@ class FluxDenoiser(FlowDenoiser):
         ids = self.pipe._prepare_latent_image_ids(count, height // 2, width // 2, x.device, self.dtype)
         told = torch.full((count,), self.guidance_scale, device=x.device)
         velocity = self.network(
-            hidden_states=packed, timestep=sigma.to(x.device), img_ids=ids,
+            hidden_states=packed,
+            timestep=sigma.to(x.device),
+            img_ids=ids,
             txt_ids=ids.new_zeros(tensors["text"].shape[1], 3),
-            encoder_hidden_states=tensors["text"], pooled_projections=tensors["pooled"],
-            guidance=told if self.network.config.guidance_embeds else None, return_dict=False,
+            encoder_hidden_states=tensors["text"],
+            pooled_projections=tensors["pooled"],
+            guidance=told if self.network.config.guidance_embeds else None,
+            return_dict=False,
         )[0]
         factor = self.pipe.vae_scale_factor
         return self.pipe._unpack_latents(velocity, height * factor, width * factor, factor).to(x.dtype)

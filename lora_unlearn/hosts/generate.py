@@ -96,7 +96,7 @@ def generate(
             images = _call(pipe, prompts[chunk], seeds[chunk], sampling)
             seconds = (time.perf_counter() - started) / len(images)
             for i, (image, prompt, seed) in enumerate(zip(images, prompts[chunk], seeds[chunk], strict=True)):
-                decisions = run.guidance.decisions(i) if run.guidance else []
+                decisions: list[Decision] = run.guidance.decisions(i) if run.guidance else []
                 spent = run.guidance.evaluations[i] if run.guidance else None
                 pictures.append(Picture(image, prompt, seed, decisions, spent, seconds))
             report(len(pictures), len(prompts))
@@ -139,8 +139,16 @@ def _prompts(pipe: Any, positive: Sequence[str], negative: Sequence[str]) -> dic
 
 
 def use_sampler(pipe: Any, sampler: str | None) -> None:
-    """Give the pipeline another scheduler of the same noise schedule."""
+    """Give the pipeline another scheduler of the same noise schedule.
+
+    Raises:
+        UnlearnError: for a sampler of flow matching with a diffusion model, or the reverse.
+    """
     if sampler is not None:
         import diffusers
 
+        flow = "FlowMatch" in type(pipe.scheduler).__name__
+        if flow != sampler.startswith("flow"):
+            fitting = [name for name in SAMPLERS if name.startswith("flow") == flow]
+            raise UnlearnError(f"The sampler {sampler} does not fit this model; choose {' or '.join(fitting)}.")
         pipe.scheduler = getattr(diffusers, SAMPLERS[sampler]).from_config(pipe.scheduler.config)

@@ -130,7 +130,7 @@ def _clip(pipe: Any, tokenizer: Any, encoder: Any, parsed: list[Parts], last: bo
     out = encoder(ids, output_hidden_states=True)
     hidden = out.last_hidden_state if last else out.hidden_states[-2]
     hidden = weigh(hidden, torch.tensor([weights for _, weights in flat])).to(encoder.dtype)
-    return hidden.unflatten(0, (-1, count)).flatten(1, 2), out[0][count-1::count]
+    return hidden.unflatten(0, (-1, count)).flatten(1, 2), out[0][::count]
 
 
 def _t5_parts(pipe: Any) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
 from . import text
@@ -31,7 +31,7 @@ class UNetDenoiser:
 
     def __init__(self, pipe: Any, size: tuple[int, int] | None = None) -> None:
         self.pipe = pipe
-        self.network: nn.Module = pipe.unet
+        self.network: Any = pipe.unet
         self.xl = hasattr(pipe, "text_encoder_2")
         side = pipe.unet.config.sample_size * pipe.vae_scale_factor
         self.size = size or (side, side)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .markup import Html, number, percent, tag
 
-WIDTH, HEIGHT, LEFT, BASE, TOP = 760, 230, 8, 196, 26
+WIDTH, HEIGHT, LEFT, BASE, TOP = 760, 230, 22, 196, 26
 BINS = 48
 Place = Callable[[float], float]
 
@@ -73,9 +73,7 @@ def _line(threshold: float | None, place: Place) -> list[Html]:
     anchor, gap = ("end", -6) if x > WIDTH * 0.7 else ("start", 6)
     return [
         tag("line", x1=x, x2=x, y1=8, y2=BASE, class_="threshold"),
-        tag(
-            "text", f"opens from {number(threshold)} on", x=x + gap, y=18, text_anchor=anchor, class_="threshold-label"
-        ),
+        tag("text", f"opens from {number(threshold)}", x=x + gap, y=18, text_anchor=anchor, class_="threshold-label"),
     ]
 
 

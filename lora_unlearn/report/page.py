@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from .cards import Card, cards, key
@@ -36,8 +36,8 @@ def demo_page(
     concept: str,
     lead: str,
     entries: Sequence[Card],
-    facts: Mapping[str, str],
-    commands: Mapping[str, str],
+    facts: Sequence[tuple[str, str]],
+    commands: Sequence[tuple[str, str]],
     scores: tuple[Sequence[float], Sequence[float], float | None] | None = None,
 ) -> str:
     """The page that the demo leaves: pictures before and after, what it took, and what to try next.
@@ -46,11 +46,11 @@ def demo_page(
         concept: what was erased.
         lead: the sentence below the title.
         entries: a card for each prompt, first row before, second row after.
-        facts: short figures by what they say, for example {"2.1 s": "training, on this CPU"}.
-        commands: command lines by what they do.
+        facts: short figures with what they say, for example ("41 s", "training on this CPU").
+        commands: what to do, with the command line that does it.
         scores: of the gate: with the concept, without it, and the threshold.
     """
-    tiles = [tag("div", tag("b", value), tag("span", words), class_="tile") for value, words in facts.items()]
+    tiles = [tag("div", tag("b", value), tag("span", words), class_="tile") for value, words in facts]
     body: list[Part] = [
         tag("div", tiles, class_="tiles"),
         tag("h2", "The same seeds, before and after"),
@@ -60,7 +60,7 @@ def demo_page(
     if scores is not None and (scores[0] or scores[1]):
         body += [tag("h2", "How the gate decided"), histogram(*scores), legend(concept)]
     body.append(tag("h2", "Try next"))
-    body += [[tag("p", words), tag("pre", command)] for words, command in commands.items()]
+    body += [[tag("p", words), tag("pre", command)] for words, command in commands]
     return document(f"Erasing {concept}", [title(concept, "demo"), tag("p", lead, class_="lead")], body)
 
 

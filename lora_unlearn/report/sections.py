@@ -72,8 +72,8 @@ def cost(figures: Figures) -> list[Part]:
 
 def notes(evaluation: Evaluation) -> list[Html]:
     """What the figures mean and how to measure them again."""
-    settings = dict(evaluation.figures["settings"])
-    definitions, eraser = settings.pop("definitions"), settings.pop("adapter")
+    definitions, settings = evaluation.figures["definitions"], dict(evaluation.figures["settings"])
+    eraser = settings.pop("adapter")
     return [
         tag("h2", "How this was measured"),
         tag("details", tag("summary", "What the figures mean"), tables.listing(definitions)),
@@ -84,9 +84,10 @@ def notes(evaluation: Evaluation) -> list[Html]:
 
 def command(evaluation: Evaluation) -> str:
     """The command line that measures the same again."""
-    sampling, eraser = evaluation.sampling, evaluation.eraser
+    sampling, eraser, protocol = evaluation.sampling, evaluation.eraser, evaluation.protocol
+    sentences = len(protocol.of("paraphrase")) // max(len(protocol.of("target", "synonym")), 1)
     return (
         f"lora-unlearn evaluate --checkpoint MODEL --adapter ERASER:{eraser.strength:g} --protocol unguide \\\n"
         f"    --count {len(evaluation.seeds)} --seed {evaluation.seeds[0]} --steps {sampling.steps} "
-        f"--guidance-scale {sampling.guidance_scale:g} --out report"
+        f"--guidance-scale {sampling.guidance_scale:g} --paraphrases {sentences} --out report"
     )

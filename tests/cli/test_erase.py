@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import pytest
 import torch
@@ -16,13 +15,14 @@ LONG = ("--concept", "cat", "--batch", 1, "--iterations", 100_000, "--learning-r
 
 
 def erase(model, out, *words):
-    return ("erase", "--checkpoint", model, *words, "--out", out)
+    """Words of the command; small pictures make it quick."""
+    return ("erase", "--checkpoint", model, "--resolution", 32, *words, "--out", out)
 
 
 @pytest.fixture(scope="module")
 def finished(model, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "new" / "cat.safetensors"
-    words = ("--concept", "cat", "--also", "kitten", "--keep", "dog", "--batch", 2, "--iterations", 3, "--rank", 2)
+    words = ("--concept", "cat", "--also", "kitten", "--keep", "dog", "--batch", 2, "--iterations", 3, "--rank", 8)
     process = start(*erase(model, out, *words))
     said, err = process.communicate(timeout=600)
     return out, process.returncode, said, err
@@ -41,7 +41,7 @@ def test_a_finished_eraser_holds_what_was_asked_for(finished):
     adapter = Adapter.load(finished[0])
     assert (adapter.partial, adapter.iterations, adapter.mode, adapter.family) == (False, 3, "fast", "demo")
     assert (adapter.concept.also, adapter.concept.keep) == (("kitten",), ("dog",))
-    assert (adapter.settings.batch, adapter.lora.rank) == (2, 2)
+    assert (adapter.settings.batch, adapter.lora.rank) == (2, 8)
     assert adapter.gate.negatives >= 99
     assert adapter.gate.false_open_rate == 0.01
     assert adapter.evaluations["training"] > 0
@@ -87,7 +87,7 @@ def test_paper_mode(model, run, tmp_path):
 
 def test_a_training_that_changed_too_little_is_no_success(model, refused, tmp_path):
     out = tmp_path / "cat.safetensors"
-    words = ("--concept", "cat", "--batch", 1, "--iterations", 1, "--gamma", 100)
+    words = ("--concept", "cat", "--batch", 1, "--iterations", 1, "--rank", 1, "--also", "kitten")
     said = refused(*erase(model, out, *words))
     assert "redirected" in said
     assert "--iterations" in said
@@ -104,26 +104,19 @@ def test_a_concept_that_all_prompts_hold(model, refused, tmp_path):
     assert "99 are needed" in refused(*erase(model, tmp_path / "a.safetensors", "--concept", "a"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_training_is_kept_and_resumed(model, run, refused, tmp_path, number):
+def test_an_interrupted_training_is_kept_and_resumed(model, run, refused, tmp_path):
     out = tmp_path / "cat.safetensors"
     process = start(*erase(model, out, *LONG))
     wait_for(out, process)
-    code, said, err = interrupt(process, number)
+    code, said, err = interrupt(process)
     assert (code, err) == (130, "")
-    assert "--resume" in said
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
     begun = Adapter.load(out)
     assert begun.partial
     assert begun.iterations > 0
     assert f"after {begun.iterations} of 100000 updates" in said
-    _, shown, _ = run("inspect", out)
-    assert "NOT FINISHED" in shown
-    if number == signal.SIGINT:
-        resume_finishes(model, run, refused, out, begun)
-
-
-def resume_finishes(model, run, refused, out, begun):
+    assert "--resume" in said
+    assert "NOT FINISHED" in run("inspect", out)[1]
     assert "another gamma" in refused(*erase(model, out, *LONG, "--resume", "--gamma", 3))
     assert "another concept" in refused(*erase(model, out, *LONG, "--resume", "--concept", "dog"))
     code, _, _ = run(*erase(model, out, *LONG, "--resume", "--iterations", begun.iterations + 2))

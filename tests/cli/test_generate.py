@@ -101,7 +101,7 @@ def test_a_sampler_of_another_kind_of_model(model, refused, tmp_path):
     assert "flow_euler" in refused("generate", "--checkpoint", model, *words)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_pictures_that_are_drawn_outlive_an_interrupt(model, tmp_path, number):
     words = ("--prompt", "a cat", "--count", 5000, "--steps", 1, "--batch", 1)
     process = start("generate", "--checkpoint", model, *words, "--out", tmp_path)
@@ -111,7 +111,7 @@ def test_pictures_that_are_drawn_outlive_an_interrupt(model, tmp_path, number):
     drawn = sorted(tmp_path.glob("*.png"))
     for path in drawn:
         Image.open(path).load()
-    if number == signal.SIGINT:
+    if number == signal.SIGTERM:
         assert code == 130
         said = json.loads((tmp_path / "generate.json").read_text())
         assert [entry["file"] for entry in said["pictures"]] == [path.name for path in drawn]

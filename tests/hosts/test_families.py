@@ -28,6 +28,7 @@ from lora_unlearn.train import closed_form, encode, train
 FAMILIES = list(tiny.BUILDERS)
 FLOWS = ["sd3", "sd35_without_t5", "flux", "schnell"]
 STEPS = 3
+OPEN_TO_ALL = Gate(text_open=float("-inf"))
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -64,7 +65,7 @@ def listening(network):
     del network.forward
 
 
-def random_adapter(denoiser, selector="cross_kv", gate=Gate(), size=0.3):
+def random_adapter(denoiser, selector="cross_kv", gate=OPEN_TO_ALL, size=0.3):
     lora = new_lora(denoiser.linears(selector), 2, 1.0, torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(2)
     for _, layer in lora.items():
@@ -222,6 +223,8 @@ def test_strength_two_is_the_formula_by_hand(pipe, denoiser):
             adapted = call.base()
         mixed = Guidance([Eraser(adapter, 2.0, "on")], denoiser.encode, STEPS).step(call, 0)
     positive = call.positive
+    rows = denoiser.encode(["a cat", "a dog"]).tensors["text"]
+    torch.testing.assert_close(call.conditioning[positive].tensors["text"], rows, atol=1e-5, rtol=1e-4)
     expected = base[positive] + 2 * (adapted[positive] - base[positive])
     assert (expected - base[positive]).abs().max() > 1e-3
     torch.testing.assert_close(mixed[positive], expected, atol=1e-4, rtol=1e-4)
@@ -275,9 +278,8 @@ def test_the_true_negative_prompt_of_flux_passes_untouched():
     denoiser = denoiser_for(pipe, tiny.SIZE)
     options = {"negative_prompt": ["ugly"], "true_cfg_scale": 2.0}
     plain = draw(pipe, ["a cat"], **options)
-    with listening(denoiser.network) as calls:
-        with erasing(pipe, [Eraser(random_adapter(denoiser), 1.0, "on")]) as run:
-            erased = draw(pipe, ["a cat"], **options)
+    with listening(denoiser.network) as calls, erasing(pipe, [Eraser(random_adapter(denoiser), 1.0, "on")]) as run:
+        erased = draw(pipe, ["a cat"], **options)
     assert len(calls) == 2 * STEPS and run.guidance.evaluations == [2 * STEPS] and run.guidance.steps == STEPS
     touched = [not torch.equal(denoiser.network(*args, **kwargs)[0], out) for args, kwargs, out in calls]
     assert touched == [True, False] * STEPS

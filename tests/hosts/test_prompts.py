@@ -112,6 +112,13 @@ def test_each_piece_has_its_own_start_and_end(sd1):
     torch.testing.assert_close(rows, torch.cat([first, second], dim=1), atol=1e-5, rtol=1e-4)
 
 
+def test_the_first_piece_gives_the_pooled_output():
+    pipe = tiny.new_pipeline("sdxl")
+    seventy_five = " ".join(["cat"] * 75)
+    long, first = (text.encode(pipe, [words]).tensors["pooled"] for words in (seventy_five + " a dog", seventy_five))
+    torch.testing.assert_close(long, first, atol=1e-5, rtol=1e-4)
+
+
 def test_weights_multiply_the_words_and_restore_the_mean():
     hidden = torch.rand(2, 77, 32, generator=torch.Generator().manual_seed(0)) + 0.5
     weights = torch.ones(2, 77)
