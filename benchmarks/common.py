@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lora_unlearn.concept import Concept
@@ -55,7 +56,7 @@ def concept_prompts(name: str) -> dict[str, list[str]]:
 
 
 def other_prompts(name: str) -> list[str]:
-    """Prompts without the concept, disjoint from the bank's sentences: all other objects, and synonyms of other classes."""
+    """Prompts without the concept, none of the bank's: all other objects, and synonyms of other classes."""
     words = [thing for thing in THINGS if thing != name]
     words += [word for other, synonyms in CLASSES.items() if other != name for word in synonyms]
     return [pattern.format(word) for word in words for pattern in HELD_OUT]
@@ -80,7 +81,9 @@ def seen(images: Sequence[Any], path: Path = WEIGHTS) -> list[str]:
     return labels
 
 
-def share(pipe: Any, prompts: Sequence[str], wanted: Sequence[str], erasers: Sequence[Any] = (), **sampling: Any) -> float:
+def share(
+    pipe: Any, prompts: Sequence[str], wanted: Sequence[str], erasers: Sequence[Any] = (), **sampling: Any
+) -> float:
     """The share of pictures (one a prompt) on which the judge sees the wanted object."""
     pictures = generate(pipe, prompts, list(range(len(prompts))), SAMPLING, erasers)
     found = seen([picture.image for picture in pictures])
@@ -94,8 +97,6 @@ def write(folder: Path, name: str, table: Any) -> None:
 
 
 def _tensor(image: Any) -> torch.Tensor:
-    import numpy as np
-
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
@@ -104,5 +105,10 @@ def instead(pipe: Any, prompts: Sequence[str], erasers: Sequence[Any]) -> dict[s
     from collections import Counter
 
     images = [picture.image for picture in generate(pipe, prompts, list(range(len(prompts))), SAMPLING, erasers)]
-    saturation = sum(torch.tensor(list(image.convert("HSV").getchannel("S").tobytes())).float().mean() for image in images)
-    return {"labels": dict(Counter(seen(images)).most_common(4)), "saturation": round(float(saturation) / len(images), 1)}
+    saturation = sum(
+        torch.tensor(list(image.convert("HSV").getchannel("S").tobytes())).float().mean() for image in images
+    )
+    return {
+        "labels": dict(Counter(seen(images)).most_common(4)),
+        "saturation": round(float(saturation) / len(images), 1),
+    }

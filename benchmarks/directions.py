@@ -9,7 +9,7 @@ from benchmarks import common
 from lora_unlearn.concept import Concept
 from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.demo.words import THINGS
-from lora_unlearn.erase import MODES, erase
+from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
@@ -38,7 +38,7 @@ def main() -> None:
     for name in options.concepts:
         sets = prompt_sets(name)
         base = {group: common.share(pipe, *prompts) for group, prompts in sets.items()}
-        print(name, "base", base, flush=True)  # noqa: T201
+        print(name, "base", base, flush=True)
         for label, (mode, settings) in ERASERS.items():
             started = time.perf_counter()
             adapter = erase(denoiser, Concept(name), demo_bank(), mode, settings)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def main() -> None:
                 row |= {group: common.share(pipe, *prompts, [eraser]) for group, prompts in sets.items()}
                 row["instead"] = common.instead(pipe, sets["target"][0], [eraser])
                 table.append(row)
-                print(row, flush=True)  # noqa: T201
+                print(row, flush=True)
     common.write(options.out, "directions", table)
 
 
@@ -60,7 +60,11 @@ def prompt_sets(name: str) -> dict[str, tuple[list[str], list[str]]]:
     synonyms = [pattern.format(word) for word in CLASSES[name] for pattern in HELD_OUT[:8]]
     others = [thing for thing in THINGS if thing != name for _ in range(2)]
     texts = [HELD_OUT[i % 2].format(thing) for i, thing in enumerate(others)]
-    return {"target": (target, [name] * len(target)), "synonyms": (synonyms, [name] * len(synonyms)), "others": (texts, others)}
+    return {
+        "target": (target, [name] * len(target)),
+        "synonyms": (synonyms, [name] * len(synonyms)),
+        "others": (texts, others),
+    }
 
 
 if __name__ == "__main__":

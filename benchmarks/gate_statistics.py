@@ -47,7 +47,7 @@ def rows(denoiser, adapter, name: str, label: str, steps: int) -> list[dict]:
                 row[f"{group}.tpr"] = float((parts[group] >= threshold).float().mean())
             row["fpr"] = float((parts["others"] >= threshold).float().mean())
             table.append(row)
-            print(row)  # noqa: T201
+            print(row)
     return table
 
 

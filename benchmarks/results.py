@@ -19,8 +19,16 @@ from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.generate import Sampling
 
 COLUMNS = (
-    "acc_e", "acc_g", "acc_s", "h", "exported.h", "gate.tpr", "gate.fpr", "integrity.identical_share",
-    "evaluations.training", "evaluations.calibration",
+    "acc_e",
+    "acc_g",
+    "acc_s",
+    "h",
+    "exported.h",
+    "gate.tpr",
+    "gate.fpr",
+    "integrity.identical_share",
+    "evaluations.training",
+    "evaluations.calibration",
 )
 
 
@@ -28,7 +36,7 @@ def main() -> None:
     """Erase and evaluate, or print the table."""
     options = common.options(__doc__ or "", modes="fast,instant", seeds="0,1,2", count=50, table=False)
     if options.table:
-        print(table(options.out))  # noqa: T201
+        print(table(options.out))
         return
     pipe, judge = common.pipeline(options.checkpoint), DemoJudge()
     concepts = list(CLASSES) if options.concepts == ["all"] else options.concepts
@@ -39,7 +47,7 @@ def main() -> None:
                 if not path.is_file():
                     figures = measured(pipe, judge, concept, mode, seed, options.count)
                     write_text(path, json.dumps(figures))
-                    print(path.name, {name: _value(figures, name) for name in COLUMNS}, flush=True)  # noqa: T201
+                    print(path.name, {name: _value(figures, name) for name in COLUMNS}, flush=True)
 
 
 def measured(pipe, judge, name: str, mode: str, seed: int, count: int) -> dict:
@@ -75,7 +83,10 @@ def table(folder: Path) -> str:
     for mode, all_means in modes.items():
         columns = list(zip(*all_means, strict=True))
         lines.append(_line(mode, "**mean**", "", [sum(column) / len(column) for column in columns]))
-        worst = [max(c) if name in ("acc_e", "acc_g", "gate.fpr") else min(c) for c, name in zip(columns, COLUMNS, strict=True)]
+        worst = [
+            max(c) if name in ("acc_e", "acc_g", "gate.fpr") else min(c)
+            for c, name in zip(columns, COLUMNS, strict=True)
+        ]
         lines.append(_line(mode, "**worst**", "", worst))
     return "\n".join(lines)
 

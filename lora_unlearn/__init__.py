@@ -1,8 +1,8 @@
 """lora_unlearn: make a text-to-image model stop drawing something, behind a gate.
 
-    adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("sd1"))
-    with erasing(pipe, [Eraser(adapter)]):
-        image = pipe("a photo of a cat").images[0]
+adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("sd1"))
+with erasing(pipe, [Eraser(adapter)]):
+image = pipe("a photo of a cat").images[0]
 """
 
 __version__ = "0.1.0"

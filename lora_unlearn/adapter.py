@@ -7,20 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from . import __version__
 from .concept import Concept
 from .errors import UnlearnError
 from .files import read_safetensors, write_safetensors
+from .formats import from_stock, to_stock
 from .gate import Gate
-from .lora import Lora, LoraLayer
+from .lora import Lora
 from .settings import Settings
 
 FORMAT_VERSION = 1
 KEY = "lora_unlearn"
-PREFIX = "lora_unet_"
 
 
 @dataclass
@@ -62,7 +59,7 @@ class Adapter:
             UnlearnError: if the file cannot be written.
         """
         path = Path(path)
-        write_safetensors(path, to_kohya(self.lora), self.metadata())
+        write_safetensors(path, to_stock(self.lora, self.family), self.metadata())
         return path
 
     @classmethod
@@ -76,10 +73,15 @@ class Adapter:
         values = parse_metadata(metadata, Path(path))
         try:
             names = values.pop("modules")
-            concept = {name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("concept").items()}
+            concept: dict[str, Any] = {
+                name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("concept").items()
+            }
             return cls(
-                from_kohya(tensors, names, Path(path)), Concept(**concept), Settings(**values.pop("settings")),
-                Gate.from_dict(values.pop("gate")), **values,
+                from_stock(tensors, names, values["family"]),
+                Concept(**concept),
+                Settings(**values.pop("settings")),
+                Gate.from_dict(values.pop("gate")),
+                **values,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UnlearnError(f"The metadata of {path} is damaged ({error}); export the eraser again.") from error
@@ -113,8 +115,11 @@ class Adapter:
 
 
 ARCHITECTURES = {
-    "sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2-512", "sdxl": "stable-diffusion-xl-v1-base",
-    "sd3": "stable-diffusion-3-medium", "flux": "flux-1-dev",
+    "sd1": "stable-diffusion-v1",
+    "sd2": "stable-diffusion-v2-512",
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "sd3": "stable-diffusion-3-medium",
+    "flux": "flux-1-dev",
 }
 BASE_VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0", "sd3": "sd3", "flux": "flux1"}
 
@@ -135,40 +140,3 @@ def parse_metadata(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise UnlearnError(f"{path} has format version {version}, this program reads {FORMAT_VERSION}; update it.")
     return values
-
-
-def to_kohya(lora: Lora) -> dict[str, Tensor]:
-    """kohya's tensors: lora_unet_<module>.lora_down.weight (r,in), .lora_up.weight (out,r), .alpha ()."""
-    tensors = {}
-    for name, layer in lora.items():
-        key = PREFIX + name.replace(".", "_")
-        tensors[f"{key}.lora_down.weight"] = layer.down.detach().half().cpu().contiguous()
-        tensors[f"{key}.lora_up.weight"] = layer.up.detach().half().cpu().contiguous()
-        tensors[f"{key}.alpha"] = torch.tensor(layer.alpha)
-    return tensors
-
-
-def from_kohya(tensors: dict[str, Tensor], names: list[str], path: Path) -> Lora:
-    """The inverse of `to_kohya`.
-
-    Raises:
-        UnlearnError: listing tensors that are missing, or with shapes that do not go together.
-    """
-    layers, wrong = {}, []
-    for name in names:
-        key = PREFIX + name.replace(".", "_")
-        parts = [tensors.get(f"{key}.{part}") for part in ("lora_down.weight", "lora_up.weight", "alpha")]
-        if any(part is None for part in parts) or not _fit(*parts):  # type: ignore[arg-type]
-            wrong.append(name)
-            continue
-        down, up, alpha = parts
-        layers[name] = LoraLayer(down, up, float(alpha) / down.shape[0])  # type: ignore[arg-type,union-attr]
-    if wrong or not layers:
-        first = (wrong or ["all"])[0]
-        raise UnlearnError(f"{path} lacks tensors for {len(wrong)} layers (first: {first}); export it again.")
-    return Lora(layers)
-
-
-def _fit(down: Tensor, up: Tensor, alpha: Tensor) -> bool:
-    """Whether the shapes (rank, in), (out, rank) and () go together."""
-    return down.ndim == up.ndim == 2 and 0 < down.shape[0] == up.shape[1] and alpha.numel() == 1

@@ -9,16 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .adapter import Adapter
+from .concept import Concept
 from .denoiser import Denoiser, derivative
 from .errors import UnlearnError
 from .gate import Gate, kappa, raw, rho, text_score
 
 CHUNK = 32
+BESIDE = 40
+"""How many of the negatives the concept is put beside, for the positives."""
+LIKE_THE_CONCEPT = 0.05
+"""Quantile of the positives' scores from which up a prompt scores like the concept."""
 
 
 def calibrate(
@@ -38,7 +44,8 @@ def calibrate(
         denoiser: the model on which the gate will work.
         adapter: whose gate is calibrated; its own statistic and probe step are kept.
         negatives: prompts that must leave the gate closed; at least ceil(1 / false_open_rate) - 1.
-        positives: prompts that must open it; default: the concept's training prompts.
+        positives: prompts that must open it; default: the concept's training prompts, and the concept beside
+            some of the negatives.
         false_open_rate: the guaranteed bound on false openings.
         steps, guidance_scale: of the runs whose first steps are probed.
         seed: of their noise; every prompt has its own.
@@ -52,19 +59,63 @@ def calibrate(
         raise UnlearnError(
             f"A false-open rate of {false_open_rate:g} needs at least {needed} negative prompts, got {len(negatives)}."
         )
-    positives = list(positives or [prompt for prompt, _ in adapter.concept.pairs()])
-    index = probe_index(adapter.gate, steps)
+    gate, positives = adapter.gate, list(positives or default_positives(adapter.concept, negatives))
     prompts = [*negatives, *positives]
-    table = measure(denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report)
-    scores = combine(table[index], adapter.gate.statistic)
+    if gate.statistic == "text":
+        scores = text_scores(denoiser, gate, prompts)
+        report(len(prompts), len(prompts))
+    else:
+        index = probe_index(gate, steps)
+        table = measure(denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report)
+        scores = combine(table[index], gate.statistic)
     closed, opened = scores[: len(negatives)], scores[len(negatives) :]
-    threshold = conformal_threshold(closed, false_open_rate)
+    meant = mentions(negatives, closed, opened, adapter.concept.kept(), needed)
+    kept = torch.tensor([prompt not in meant for prompt in negatives])
+    threshold = choose_threshold(closed[kept], opened, false_open_rate)
     hits = int((opened >= threshold).sum())
     low, high = clopper_pearson(hits, len(positives))
+    band: dict[str, Any] = {"text_closed": threshold, "text_open": threshold} if gate.statistic == "text" else {}
     return replace(
-        adapter.gate, threshold=threshold, false_open_rate=false_open_rate, negatives=len(negatives),
-        positives=len(positives), true_open_rate=hits / len(positives), true_open_low=low, true_open_high=high,
+        gate,
+        threshold=threshold,
+        false_open_rate=false_open_rate,
+        negatives=int(kept.sum()),
+        positives=len(positives),
+        mentions=tuple(meant),
+        true_open_rate=hits / len(positives),
+        true_open_low=low,
+        true_open_high=high,
+        **band,
     )
+
+
+def default_positives(concept: Concept, negatives: Sequence[str]) -> list[str]:
+    """Prompts with the concept: by itself, and beside other things that the adapter has not met."""
+    return [prompt for prompt, _ in [*concept.pairs(), *concept.beside(negatives[:BESIDE])]]
+
+
+def text_scores(denoiser: Denoiser, gate: Gate, prompts: Sequence[str]) -> Tensor:
+    """The text scores of prompts, (len(prompts),)."""
+    chunks = [prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK)]
+    return torch.cat([text_score(denoiser.encode(chunk), gate).cpu() for chunk in chunks])
+
+
+def mentions(
+    negatives: Sequence[str], closed: Tensor, opened: Tensor, protected: Sequence[str], needed: int
+) -> list[str]:
+    """Negatives that score like the concept itself (kinds of it, other words for it), most suspect first.
+
+    They count neither way, unless the user asked to keep them or too few negatives would be left.
+    """
+    like = float(opened.quantile(LIKE_THE_CONCEPT))
+    order = [i for i in closed.argsort(descending=True).tolist() if closed[i] >= like and negatives[i] not in protected]
+    return list(dict.fromkeys(negatives[i] for i in order[: max(0, len(negatives) - needed)]))
+
+
+def choose_threshold(closed: Tensor, opened: Tensor, false_open_rate: float) -> float:
+    """The conformal threshold, raised to the middle of the gap where nearly all positives lie above it."""
+    threshold = conformal_threshold(closed, false_open_rate)
+    return max(threshold, (threshold + float(opened.quantile(LIKE_THE_CONCEPT))) / 2)
 
 
 def probe_index(gate: Gate, steps: int) -> int:
@@ -100,7 +151,8 @@ def measure(
     Returns:
         For each index "kappa", "rho", "raw" and "text", each (len(prompts),).
     """
-    sigmas, found = denoiser.sigmas(steps), {index: [] for index in indices}
+    sigmas = denoiser.sigmas(steps)
+    found: dict[int, list[dict[str, Tensor]]] = {index: [] for index in indices}
     with adapter.lora.attached(denoiser.linears(adapter.settings.selector)):
         for start in range(0, len(prompts), CHUNK):
             chunk = prompts[start : start + CHUNK]
@@ -121,12 +173,13 @@ def measure(
 class _Run:
     """A batch of base trajectories, one prompt each."""
 
-    def __init__(self, denoiser, adapter: Adapter, prompts: Sequence[str], scale: float, generator) -> None:
+    def __init__(
+        self, denoiser: Denoiser, adapter: Adapter, prompts: Sequence[str], scale: float, generator: torch.Generator
+    ) -> None:
         self.denoiser, self.adapter, self.scale = denoiser, adapter, scale
         rows = torch.zeros(len(prompts), dtype=torch.long)
         self.prompt = denoiser.encode(prompts)
-        self.single_concept, self.single_empty = denoiser.encode([adapter.concept.probe]), denoiser.encode([""])
-        self.concept, self.blank = self.single_concept[rows], self.single_empty[rows]
+        self.concept, self.blank = denoiser.encode([adapter.concept.probe])[rows], denoiser.encode([""])[rows]
         self.x = denoiser.initial_noise(len(prompts), generator)
 
     def predict(self, sigma: Tensor) -> None:
@@ -142,7 +195,7 @@ class _Run:
             "kappa": kappa(self.e_prompt, e_concept, self.e_empty),
             "rho": rho(change, e_concept, self.e_empty, self.adapter.settings.gamma),
             "raw": raw(change),
-            "text": text_score(self.prompt, self.single_concept, self.single_empty),
+            "text": text_score(self.prompt, self.adapter.gate),
         }
 
     def advance(self, sigma: Tensor, following: Tensor) -> None:
@@ -171,8 +224,11 @@ def _binomial_cdf(hits: int, trials: int, p: float) -> float:
     if p <= 0 or p >= 1:
         return float(p <= 0 or hits >= trials)
     logs = [
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        + k * math.log(p) + (trials - k) * math.log1p(-p)
+        math.lgamma(trials + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(trials - k + 1)
+        + k * math.log(p)
+        + (trials - k) * math.log1p(-p)
         for k in range(hits + 1)
     ]
     return min(1.0, sum(math.exp(value) for value in logs))

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import UnlearnError
 
 OBJECT_CONTEXTS = (
-    "{}", "a {}", "a photo of a {}", "a photo of the {}", "a picture of the {}", "an image of a {}",
-    "a painting of a {}", "a drawing of a {}", "a close-up of the {}", "one {}",
+    "{}",
+    "a {}",
+    "a photo of a {}",
+    "a photo of the {}",
+    "a picture of the {}",
+    "an image of a {}",
+    "a painting of a {}",
+    "a drawing of a {}",
+    "a close-up of the {}",
+    "one {}",
 )
 STYLE_CONTEXTS = (
-    "{}", "a painting, {}", "a photo in {}", "a portrait, {}", "a landscape, {}", "a drawing in the manner of {}",
-    "a house, {}", "a picture in {}", "a still life, {}", "art, {}",
+    "{}",
+    "a painting, {}",
+    "a photo in {}",
+    "a portrait, {}",
+    "a landscape, {}",
+    "a drawing in the manner of {}",
+    "a house, {}",
+    "a picture in {}",
+    "a still life, {}",
+    "art, {}",
 )
 
 
@@ -58,6 +75,14 @@ class Concept:
             (context.format(f"{word} {self.of}".strip()), context.format(replacement) if replacement else "")
             for word in self.words
             for context in contexts(word)
+        ]
+
+    def beside(self, others: Sequence[str]) -> list[tuple[str, str]]:
+        """(target prompt, reference prompt) with other prompts in front: the concept goes, the other thing stays."""
+        words = self.words
+        return [
+            (f"{other} and a {words[index % len(words)]} {self.of}".strip(), other)
+            for index, other in enumerate(others)
         ]
 
     def kept(self) -> list[str]:

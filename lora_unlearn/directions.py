@@ -18,13 +18,18 @@ def tokens(conditioning: Conditioning) -> Tensor:
 
 
 def token_edit(
-    target: Conditioning, reference: Conditioning, keep: Conditioning, empty: Conditioning,
-    gamma: float = 0.0, keep_weight: float = 1.0, ridge: float = 1e-3,
+    target: Conditioning,
+    reference: Conditioning,
+    keep: Conditioning,
+    empty: Conditioning,
+    gamma: float = 0.0,
+    keep_weight: float = 1.0,
+    ridge: float = 1e-3,
 ) -> Tensor:
     """The linear map M that moves the concept's tokens to the reference's and leaves all others where they are.
 
-    M minimises mean |c M - (1 + gamma)(c_ref - c)|^2 over the target's tokens + keep_weight * mean |c M|^2 over the kept
-    prompts' tokens + a strong term for the empty prompt's, + ridge: M = (S_t + w S_k + w_0 S_0 + mu)^-1 T^T D.
+    M minimises mean |c M - (1 + gamma)(c_ref - c)|^2 over the target's tokens + keep_weight * mean |c M|^2 over the
+    kept prompts' tokens + a strong term for the empty prompt's, + ridge: M = (S_t + w S_k + w_0 S_0 + mu)^-1 T^T D.
     In the manner of SPEED (arXiv 2503.07392) and UCE, for all tokens of a prompt instead of the subject's.
 
     Args:

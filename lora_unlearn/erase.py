@@ -12,10 +12,12 @@ from .adapter import Adapter
 from .calibrate import calibrate
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, base_hash
+from .directions import discriminant
 from .errors import UnlearnError
-from .gate import Gate
+from .gate import Gate, encode_direction
+from .lora import Lora
 from .paper import PAPER, train_paper
-from .settings import INSTANT, Settings
+from .settings import INSTANT, Settings, for_family
 from .train import Progress, Report, Stop, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
@@ -77,13 +79,20 @@ def erase(
         UnlearnError: if too few of the bank's prompts are left for the calibration, or a loss is not finite.
     """
     counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
-    settings = settings or MODES[mode]
+    settings = for_family(settings or MODES[mode], denoiser.family)
     others = without_concept(bank, concept)
     keep, negatives = others[0::2], others[1::2]
     check_negatives(len(negatives))
     adapter = Adapter(
-        lora=None, concept=concept, settings=settings, gate=Gate(), family=denoiser.family,  # type: ignore[arg-type]
-        base_hash=base_hash(denoiser), prediction_type=denoiser.prediction_type, mode=mode, partial=True,
+        lora=Lora({}),
+        concept=concept,
+        settings=settings,
+        gate=Gate(),
+        family=denoiser.family,
+        base_hash=base_hash(denoiser),
+        prediction_type=denoiser.prediction_type,
+        mode=mode,
+        partial=True,
     )
     if mode == "instant":
         targets, prompts = counted.linears(settings.selector), encode(counted, concept, keep)
@@ -93,10 +102,17 @@ def erase(
     adapter.evaluations = {"training": counted.evaluations}
     if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)
+        adapter.gate = Gate(statistic="text", direction=gate_direction(counted, concept, keep))
         adapter.gate = calibrate(counted, adapter, negatives, report=calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
+
+
+def gate_direction(denoiser: Denoiser, concept: Concept, keep: list[str]) -> str:
+    """Fisher's direction between the concept's tokens and all others, as the gate stores it."""
+    prompts = encode(denoiser, concept, keep)
+    return encode_direction(discriminant(prompts.text_pairs[0], prompts.keep, prompts.empty)[0])
 
 
 def _train(

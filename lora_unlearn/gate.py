@@ -1,6 +1,6 @@
 """The gate: does this picture's prompt ask for the concept? Decided by direction, not by size, of predictions.
 
-Statistics are measured on one latent of the picture's own run, with the host's predictions at that step:
+The probes measure on one latent of the picture's own run, with the host's predictions at that step:
 
 * kappa, the cosine between this prompt's guidance e(c) - e(0) and the concept's e(c_p) - e(0): the base model
   alone says whether the prompt pulls where the concept pulls.
@@ -8,14 +8,20 @@ Statistics are measured on one latent of the picture's own run, with the host's 
   w = e(0) - e(c_p), the way out of the concept: does the adapter do to this prompt what it was trained to do?
 * raw, the norm |D| that UnGuide averages over many runs (arXiv 2508.05755); kept for its own mode.
 
+* text, the largest response of any token of the prompt to a direction that separates the concept's tokens from all
+  others: it needs no evaluation at all, and decides before the first step.
+
 Scores of one kind are comparable between latents, sizes and parametrisations; raw norms are not.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,32 +33,39 @@ from .errors import UnlearnError
 class Gate:
     """When and how to decide. Stored in the adapter's metadata.
 
+    Two stages. The prompt's text score decides where it is clear: closed below `text_closed`, open from
+    `text_open` up. Between them (everywhere, with the defaults) a probe of the network decides. A gate that was
+    calibrated on text alone has both at its threshold and never probes.
+
     Attributes:
-        statistic: "kappa", "rho" or "both" (their mean).
-        step: the sampling step (0 is the first), as a share of the run, at which the probe is made.
+        statistic: what decides: "text", or by a probe "kappa", "rho" or "both" (their mean).
         threshold: open at or above this score.
-        text_closed: prompts whose text score is below this are closed without any evaluation.
-        text_open: prompts whose text score is at or above this are open without any evaluation.
+        step: when a probe is made, as a share of the run (0 is the first step).
+        direction: of the text score: base64 of float32 values, one for each component of a token embedding.
+        text_closed, text_open: the band of text scores in which a probe is needed.
         false_open_rate: the rate that calibration guarantees for prompts like its negatives.
         negatives, positives: how many prompts calibrated it.
+        mentions: negatives set aside because they score like the concept itself.
         true_open_rate, true_open_low, true_open_high: measured on the positives, with a 95 % interval.
     """
 
     statistic: str = "both"
-    step: float = 0.07
     threshold: float = 0.5
+    step: float = 0.07
+    direction: str = ""
     text_closed: float = float("-inf")
     text_open: float = float("inf")
     false_open_rate: float | None = None
     negatives: int = 0
     positives: int = 0
+    mentions: tuple[str, ...] = ()
     true_open_rate: float | None = None
     true_open_low: float | None = None
     true_open_high: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the metadata."""
-        return asdict(self)
+        """Plain values for the metadata; infinite bounds are left out, as JSON knows none."""
+        return {name: value for name, value in asdict(self).items() if value not in (float("inf"), float("-inf"))}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Gate:
@@ -64,7 +77,8 @@ class Gate:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise UnlearnError(f"The adapter's gate has unknown fields ({', '.join(sorted(unknown))}); update.")
-        return cls(**values)
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**plain)
 
 
 def kappa(prompt: Tensor, concept: Tensor, empty: Tensor) -> Tensor:
@@ -74,7 +88,7 @@ def kappa(prompt: Tensor, concept: Tensor, empty: Tensor) -> Tensor:
 
 
 def rho(change: Tensor, concept: Tensor, reference: Tensor, gamma: float = 0.0) -> Tensor:
-    """Matched filter of the adapter's change with the wanted one, per row: (B,C,H,W) to (B,); about 1 on the concept."""
+    """Matched filter of the adapter's change with the wanted, per row: (B,C,H,W) to (B,); near 1 on the concept."""
     wanted = (1 + gamma) * (reference - concept).flatten(1).float()
     return (change.flatten(1).float() * wanted).sum(1) / wanted.square().sum(1).clamp_min(1e-12)
 
@@ -84,13 +98,30 @@ def raw(change: Tensor) -> Tensor:
     return change.flatten(1).float().norm(dim=1)
 
 
-def text_score(prompt: Conditioning, concept: Conditioning, empty: Conditioning) -> Tensor:
-    """How far a prompt's tokens lie in the concept's direction, per row of `prompt`, (B,); no evaluation.
+def text_score(prompt: Conditioning, gate: Gate) -> Tensor:
+    """The largest response of any of a prompt's tokens to the gate's direction, per row, (B,); no evaluation.
 
-    The largest projection of any token's difference from the empty prompt on the concept's mean difference,
-    in units of the concept's own largest.
+    The direction is Fisher's discriminant of the concept's tokens and all others; 0 without one.
     """
-    blank = empty.tensors["text"].float().mean(dim=(0, 1))
-    direction = concept.tensors["text"].float().mean(dim=(0, 1)) - blank
-    own = ((concept.tensors["text"].float() - blank) @ direction).amax()
-    return ((prompt.tensors["text"].float() - blank) @ direction).amax(dim=1) / own.clamp_min(1e-8)
+    text = prompt.tensors["text"].float()
+    if not gate.direction:
+        return text.new_zeros(len(text))
+    return (text @ decode_direction(gate.direction).to(text)).amax(dim=1)
+
+
+def encode_direction(direction: Tensor) -> str:
+    """A vector as base64 of its float32 values, for the metadata."""
+    return base64.b64encode(direction.detach().float().cpu().numpy().astype("<f4").tobytes()).decode("ascii")
+
+
+def decode_direction(text: str) -> Tensor:
+    """The inverse of `encode_direction`.
+
+    Raises:
+        UnlearnError: if the text is damaged.
+    """
+    try:
+        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").copy()
+    except (binascii.Error, ValueError) as error:
+        raise UnlearnError(f"The gate's direction is damaged ({error}); train or export the eraser again.") from error
+    return torch.from_numpy(values)

@@ -136,7 +136,7 @@ class Guidance:
             worker.decisions = [Decision(is_open, by="mode") for _ in range(count)]
             return
         gate = worker.eraser.adapter.gate
-        scores = text_score(call.conditioning[call.positive], worker.concept, self.empty)
+        scores = text_score(call.conditioning[call.positive], gate)
         for score in scores.tolist():
             if score < gate.text_closed:
                 worker.decisions.append(Decision(False, score, gate.text_closed, "text"))

@@ -109,7 +109,7 @@ def _attach(lora: Lora, layer: LoraLayer, target: Target) -> Callable[[], None]:
         else:
             linear.forward = own  # type: ignore[method-assign]
 
-    linear.forward = forward  # type: ignore[method-assign]
+    linear.forward = forward  # type: ignore[method-assign,assignment]
     return undo
 
 

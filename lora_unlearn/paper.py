@@ -21,16 +21,28 @@ from .settings import Settings
 from .train import Progress, Prompts, Report, Stop, Trained, encode
 
 PAPER = Settings(
-    gamma=2.0, down="random", rank=1, scale=8.0, iterations=200, batch=1, learning_rate=3e-5,
-    trajectory_steps=50, guidance_scale=9.0,
+    gamma=2.0,
+    down="random",
+    rank=1,
+    scale=8.0,
+    iterations=200,
+    batch=1,
+    learning_rate=3e-5,
+    trajectory_steps=50,
+    guidance_scale=9.0,
 )
 OPEN_STRENGTH, CLOSED_STRENGTH = 2.0, -1.0
 """s = 1 - w for w1 = -1 and w2 = 2."""
 
 
 def train_paper(
-    denoiser: Denoiser, concept: Concept, settings: Settings = PAPER,
-    report: Report = lambda progress: None, stop: Stop = lambda: False, start: Lora | None = None, done: int = 0,
+    denoiser: Denoiser,
+    concept: Concept,
+    settings: Settings = PAPER,
+    report: Report = lambda progress: None,
+    stop: Stop = lambda: False,
+    start: Lora | None = None,
+    done: int = 0,
 ) -> Trained:
     """Train as the released code does: one state an update, drawn by the adapter's own partial sampling.
 
@@ -55,9 +67,7 @@ def train_paper(
     return Trained(lora, True, None, settings.iterations, losses)
 
 
-def _loss(
-    denoiser: Denoiser, lora: Lora, prompts: Prompts, settings: Settings, generator: torch.Generator
-) -> Tensor:
+def _loss(denoiser: Denoiser, lora: Lora, prompts: Prompts, settings: Settings, generator: torch.Generator) -> Tensor:
     """The loss on a fresh batch of states, each at a random one of the sampling steps."""
     rows = torch.randint(0, len(prompts.target), (settings.batch,), generator=generator)
     target, reference = prompts.target[rows], prompts.reference[rows]
@@ -73,7 +83,11 @@ def _loss(
 
 @torch.no_grad()
 def partial_sampling(
-    denoiser: Denoiser, prompt: Conditioning, empty: Conditioning, settings: Settings, stop_at: int,
+    denoiser: Denoiser,
+    prompt: Conditioning,
+    empty: Conditioning,
+    settings: Settings,
+    stop_at: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """`stop_at` guided DDIM steps from noise: the state (B,C,H,W) and its noise level (B,)."""
@@ -88,8 +102,13 @@ def partial_sampling(
 
 
 def opens(
-    denoiser: Denoiser, adapter: Adapter, prompt: str, repeats: int = 30, steps_run: int = 10,
-    guidance_scale: float = 7.5, seed: int = 0,
+    denoiser: Denoiser,
+    adapter: Adapter,
+    prompt: str,
+    repeats: int = 30,
+    steps_run: int = 10,
+    guidance_scale: float = 7.5,
+    seed: int = 0,
 ) -> tuple[bool, float, float]:
     """UnGuide's gate: is the adapter's mean change for this prompt larger than for the empty prompt?
 
@@ -108,7 +127,12 @@ def opens(
 
 @torch.no_grad()
 def _mean_change(
-    denoiser: Denoiser, adapter: Adapter, text: str, settings: Settings, repeats: int, steps_run: int,
+    denoiser: Denoiser,
+    adapter: Adapter,
+    text: str,
+    settings: Settings,
+    repeats: int,
+    steps_run: int,
     generator: torch.Generator,
 ) -> float:
     prompt = denoiser.encode([text])[torch.zeros(repeats, dtype=torch.long)]

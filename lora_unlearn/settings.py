@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Settings:
     """
 
     objective: str = "unguide"
-    gamma: float = 1.0
+    gamma: float = 0.5
     down: str = "edit"
-    rank: int = 4
+    rank: int = 1
     scale: float = 1.0
     iterations: int = 60
     batch: int = 16
@@ -41,5 +41,16 @@ class Settings:
     seed: int = 0
 
 
-INSTANT = Settings(rank=16, iterations=0)
+INSTANT = Settings(rank=4, gamma=0.5, iterations=0)
 """Settings of the closed form; its rank decides the file's size."""
+
+
+def for_family(settings: Settings, family: str) -> Settings:
+    """Settings that fit a model family.
+
+    In SD3 and Flux the joint attention's keys and values see hidden states, so directions that come from text
+    belong to the one layer that reads the embeddings; Flux is guidance-distilled and is sampled without guidance.
+    """
+    if family in ("sd3", "flux") and settings.selector == "cross_kv" and settings.down != "random":
+        settings = replace(settings, selector="context")
+    return replace(settings, guidance_scale=1.0) if family == "flux" else settings

@@ -49,6 +49,9 @@ class Trained:
     losses: list[float] = field(default_factory=list)
 
 
+BESIDE = 24
+"""How many of the kept prompts the concept is put beside."""
+DEFAULT = Settings()
 Report = Callable[[Progress], None]
 Stop = Callable[[], bool]
 
@@ -57,7 +60,7 @@ def train(
     denoiser: Denoiser,
     concept: Concept,
     keep: list[str],
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULT,
     report: Report = lambda progress: None,
     stop: Stop = lambda: False,
     start: Lora | None = None,
@@ -84,9 +87,17 @@ def train(
     lora = start or initial(targets, prompts, settings)
     generator = torch.Generator().manual_seed(settings.seed)
     states = record(
-        denoiser, prompts.target, prompts.reference, prompts.empty, settings.trajectories,
-        settings.trajectory_steps, settings.guidance_scale, generator, prompts.shared_reference,
-        lambda step, steps: report(Progress("recording", step, steps)), stop,
+        denoiser,
+        prompts.target,
+        prompts.reference,
+        prompts.empty,
+        settings.trajectories,
+        settings.trajectory_steps,
+        settings.guidance_scale,
+        generator,
+        prompts.shared_reference,
+        lambda step, steps: report(Progress("recording", step, steps)),
+        stop,
     )
     with lora.attached(targets):
         return _fit(denoiser, lora, prompts, states, settings, generator, report, stop, done)
@@ -100,7 +111,14 @@ class Prompts:
     reference: Conditioning
     empty: Conditioning
     keep: Conditioning
+    beside: Conditioning
+    alone: Conditioning
     shared_reference: bool
+
+    @property
+    def text_pairs(self) -> tuple[Conditioning, Conditioning]:
+        """Targets and references for what is found from text alone: plain ones, and beside other things."""
+        return Conditioning.cat([self.target, self.beside]), Conditioning.cat([self.reference, self.alone])
 
 
 def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
@@ -114,7 +132,12 @@ def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
         reference = empty[torch.zeros(len(pairs), dtype=torch.long)]
     else:
         reference = denoiser.encode([prompt for _, prompt in pairs])
-    return Prompts(target, reference, empty, denoiser.encode(kept), shared)
+    together = concept.beside(keep[:BESIDE] or [""])
+    beside, alone = (
+        denoiser.encode([prompt for prompt, _ in together]),
+        denoiser.encode([prompt for _, prompt in together]),
+    )
+    return Prompts(target, reference, empty, denoiser.encode(kept), beside, alone, shared)
 
 
 def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) -> Lora:
@@ -127,20 +150,21 @@ def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) ->
         generator = torch.Generator().manual_seed(settings.seed)
         return new_lora(targets, settings.rank, settings.scale, generator)
     if settings.down == "discriminant":
-        direction = discriminant(prompts.target, prompts.keep, prompts.empty)
+        direction = discriminant(prompts.text_pairs[0], prompts.keep, prompts.empty)
         return new_lora(targets, 1, 1.0, torch.Generator(), direction)
     if settings.down == "edit":
-        return closed_form(targets, prompts, settings.rank, gamma=settings.gamma)
+        gamma = 0.0 if settings.objective == "redirect" else settings.gamma  # that objective knows no repulsion
+        return closed_form(targets, prompts, settings.rank, gamma=gamma)
     raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose random, discriminant or edit.")
 
 
-def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, **weights: float) -> Lora:
+def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, gamma: float = 0.0) -> Lora:
     """The instant eraser: a LoRA from text embeddings alone, no evaluation of the denoiser.
 
     Every layer maps an edited token c + c M as it would map c + shift: down = the edit's directions,
     up = W rest.T for the layer's own weight W.
     """
-    edit = token_edit(prompts.target, prompts.reference, prompts.keep, prompts.empty, **weights)
+    edit = token_edit(*prompts.text_pairs, prompts.keep, prompts.empty, gamma)
     down, rest = factors(edit, rank)
     layers = {}
     for name, target in targets.items():
@@ -149,8 +173,15 @@ def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, **weigh
 
 
 def _fit(
-    denoiser: Denoiser, lora: Lora, prompts: Prompts, states: States, settings: Settings,
-    generator: torch.Generator, report: Report, stop: Stop, done: int,
+    denoiser: Denoiser,
+    lora: Lora,
+    prompts: Prompts,
+    states: States,
+    settings: Settings,
+    generator: torch.Generator,
+    report: Report,
+    stop: Stop,
+    done: int,
 ) -> Trained:
     held = states[torch.randperm(len(states), generator=generator)[: settings.batch]]
     parameters = [layer.up for _, layer in lora.items()]

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
             negatives = without_concept(load_bank(denoiser.family), adapter.concept)[1::2]
         adapter.gate = calibrate(
             denoiser, adapter, negatives, positives, args.false_open_rate,
-            report=lambda done, total: shown.show("calibrating", done, total),
+            report=shown.of("calibrating"),
         )  # fmt: skip
         adapter.base_hash = base_hash(denoiser)
     adapter.save(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,8 @@ class Bars:
     """Progress bars with rate and time to go, one for each stage; none where stderr is no terminal."""
 
     def __init__(self) -> None:
-        self.stage, self.bar = "", None
+        self.stage = ""
+        self.bar: Any = None
 
     def show(self, stage: str, done: int, total: int, **figures: float | None) -> None:
         """Draw where a stage is, with figures beside it."""
@@ -33,6 +34,10 @@ class Bars:
         known = {name: f"{value:.3g}" for name, value in figures.items() if value is not None}
         self.bar.set_postfix(known, refresh=False)
         self.bar.update(done - self.bar.n)
+
+    def of(self, stage: str) -> Callable[[int, int], None]:
+        """A function that draws one stage, given (done, total)."""
+        return lambda done, total: self.show(stage, done, total)
 
     def close(self) -> None:
         """Leave the last bar as it is."""

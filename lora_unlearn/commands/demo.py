@@ -108,17 +108,13 @@ def draw(pipe: Any, adapter: Adapter, thing: str, seeds: range, steps: int, show
     words, own = words_for(adapter.concept.name, thing)
     prompts = [TEMPLATE.format(word) for word in words for _ in seeds]
     sampling = Sampling(steps, GUIDANCE_SCALE, batch=BATCH)
-    sets = [
-        generate(
-            pipe, prompts, [*seeds] * len(words), sampling, erasers,
-            lambda done, total, name=name: shown.show(name, done, total),
-        )
-        for name, erasers in (("drawing before", []), ("drawing after", [Eraser(adapter)]))
-    ]  # fmt: skip
+    order = [*seeds] * len(words)
+    before = generate(pipe, prompts, order, sampling, report=shown.of("drawing before"))
+    after = generate(pipe, prompts, order, sampling, [Eraser(adapter)], shown.of("drawing after"))
     judge, asked = DemoJudge(), own * len(seeds)
-    found = [judge.verdict([picture.image for picture in pictures[:asked]]) for pictures in sets]
+    found = [judge.verdict([picture.image for picture in pictures[:asked]]) for pictures in (before, after)]
     showed, shows = (int((seen.probabilities.argmax(1) == judge.labels.index(thing)).sum()) for seen in found)
-    return Seen(words, own, len(seeds), *sets, showed, shows)
+    return Seen(words, own, len(seeds), before, after, showed, shows)
 
 
 def write(folder: Path, adapter: Adapter, seen: Seen, trained: float) -> None:
@@ -151,34 +147,36 @@ def measured(adapter: Adapter, seen: Seen) -> list[str]:
     ]
 
 
-def facts(folder: Path, seen: Seen, trained: float) -> dict[str, str]:
+def facts(folder: Path, seen: Seen, trained: float) -> list[tuple[str, str]]:
     """The page's figures."""
     size = (folder / "eraser.safetensors").stat().st_size / 1000
-    return {
-        f"{trained:.0f} s": "loading, training and calibration on this machine",
-        f"{seen.shows} of {seen.asked}": "pictures still show the concept, its synonym's included",
-        f"{seen.same} of {len(seen.before) - seen.asked}": "pictures of other things are the same to the byte",
-        f"{size:.0f} kB": "is the eraser's file",
-    }
+    return [
+        (f"{trained:.0f} s", "loading, training and calibration on this machine"),
+        (f"{seen.shows} of {seen.asked}", "pictures still show the concept, its synonym's included"),
+        (f"{seen.same} of {len(seen.before) - seen.asked}", "pictures of other things are the same to the byte"),
+        (f"{size:.0f} kB", "is the eraser's file"),
+    ]
 
 
 def scores(adapter: Adapter, seen: Seen) -> tuple[list[float], list[float], float | None]:
-    """The gate's scores with the concept and without it, as far as a probe was needed, and the threshold."""
+    """The scores that decided, with the concept and without it, and the gate's threshold."""
     found: tuple[list[float], list[float]] = [], []
+    deciding = "text" if adapter.gate.statistic == "text" else "probe"
     for index, picture in enumerate(seen.after):
         decision = picture.decisions[0]
-        if decision.by == "probe" and decision.score is not None:
+        if decision.by == deciding and decision.score is not None:
             found[index >= seen.asked].append(decision.score)
     return *found, adapter.gate.threshold
 
 
-def next_commands(folder: Path, name: str) -> dict[str, str]:
+def next_commands(folder: Path, name: str) -> list[tuple[str, str]]:
     """What to try after the demo."""
-    eraser = folder / "eraser.safetensors"
-    return {
-        "Draw with the eraser:": f'lora-unlearn generate --checkpoint demo --adapter "{eraser}" --prompt "a {name} and '
-        f'a tree" --out "{folder / "pictures"}"',
-        "Measure it:": f'lora-unlearn evaluate --checkpoint demo --adapter "{eraser}" --out "{folder / "report"}"',
-        "Erase something from a model of yours:": 'lora-unlearn erase --checkpoint model.safetensors --concept "..." '
-        "--out eraser.safetensors",
-    }
+    eraser = f'lora-unlearn {{}} --checkpoint demo --adapter "{folder / "eraser.safetensors"}"'
+    return [
+        ("Draw with the eraser:", f'{eraser.format("generate")} --prompt "a {name} and a tree" --out pictures'),
+        ("Measure it:", f"{eraser.format('evaluate')} --out report"),
+        (
+            "Erase something from a model of yours:",
+            'lora-unlearn erase --checkpoint model.safetensors --concept "..." --out eraser.safetensors',
+        ),
+    ]

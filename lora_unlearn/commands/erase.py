@@ -16,7 +16,7 @@ from ..denoiser import base_hash
 from ..erase import LEAST_CHANGE, MODES, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
-from ..settings import Settings
+from ..settings import Settings, for_family
 from ..train import Progress
 from .console import Bars, bars, quiet, say
 from .models import check_replaceable, check_size, gate_lines, open_model, output_file, percent
@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         denoiser = denoiser_for(pipe, size)
         check_size(denoiser, size)
         if resumed is not None:
-            check_resumed(resumed, out, concept, args.mode, settings, (denoiser.family, base_hash(denoiser)))
+            fitting = for_family(settings, denoiser.family)
+            check_resumed(resumed, out, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command" if args.mode == "instant" else "repeat the command with --resume to go on"
         adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again)
     if adapter is None:

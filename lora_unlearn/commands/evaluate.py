@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             judge,
             sampling,
             args.count,
-            lambda done, total: shown.show("evaluating", done, total),
+            shown.of("evaluating"),
             eraser.strength,
             first_seed=args.seed,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,15 +174,21 @@ def percent(share: float | None) -> str:
     return "not measured" if share is None else f"{100 * share:.1f} %"
 
 
-def gate_lines(adapter: Adapter) -> Sequence[str]:
+def gate_lines(adapter: Adapter) -> list[str]:
     """What is known of an eraser's gate, for people."""
     gate = adapter.gate
+    when = (
+        "from the text alone"
+        if gate.statistic == "text"
+        else f"by {gate.statistic}, {100 * gate.step:.0f} % into a run"
+    )
     if gate.false_open_rate is None:
-        return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f}"]
+        return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f} ({when})"]
+    aside = f"; set aside as too like the concept: {', '.join(gate.mentions)}" if gate.mentions else ""
     return [
-        f"gate: opens from a score of {gate.threshold:.3f} ({gate.statistic}, {100 * gate.step:.0f} % into a run)",
+        f"gate: opens from a score of {gate.threshold:.3f} ({when})",
         f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
-        "without the concept that it was calibrated on",
+        f"without the concept that it was calibrated on{aside}",
         f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "
         f"(95 % interval {percent(gate.true_open_low)} to {percent(gate.true_open_high)})",
     ]

@@ -26,8 +26,12 @@ class Judge(nn.Module):
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
             layers += [
-                nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(),
-                nn.Conv2d(after, after, 3, padding=1, stride=2), nn.BatchNorm2d(after), nn.ReLU(),
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+                nn.Conv2d(after, after, 3, padding=1, stride=2),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers)
         self.thing = nn.Linear(4 * width, len(LABELS))

@@ -30,8 +30,13 @@ def gate(evaluation: Evaluation) -> dict[str, Any]:
     """How well the gate told prompts with the concept from unrelated ones."""
     asked, unrelated = evaluation.of(*WITH_CONCEPT), evaluation.of(*UNRELATED)
     opened = [by_prompt(shots, lambda shot: float(bool(shot.decision.open))) for shots in (asked, unrelated)]
-    ranks = [by_prompt([s for s in shots if s.decision.score is not None], rank) for shots in (asked, unrelated)]
-    thresholds = {shot.decision.threshold for shot in evaluation.shots if shot.decision.by == "probe"}
+    by = Counter(shot.decision.by or "undecided" for shot in evaluation.shots)
+    stage = "probe" if by["probe"] else "text"
+    ranks = [
+        by_prompt([s for s in shots if s.decision.score is not None], lambda shot: rank(shot, stage))
+        for shots in (asked, unrelated)
+    ]
+    thresholds = {shot.decision.threshold for shot in evaluation.shots if shot.decision.by == stage}
     return {
         "tpr": mean(opened[0]),
         "tpr_interval": share_interval(opened[0]),
@@ -42,21 +47,22 @@ def gate(evaluation: Evaluation) -> dict[str, Any]:
         "auc": auc(*(np.concatenate(values) for values in ranks)) if all(ranks) else None,  # type: ignore[arg-type]
         "auc_interval": bootstrap(ranks, auc) if all(ranks) else None,
         "threshold": thresholds.pop() if len(thresholds) == 1 else None,
-        "decided_by": Counter(shot.decision.by or "undecided" for shot in evaluation.shots),
-        "scores": {name: _probed(shots) for name, shots in (("concept", asked), ("unrelated", unrelated))},
+        "decided_by": by,
+        "stage": stage,
+        "scores": {name: _scored(shots, stage) for name, shots in (("concept", asked), ("unrelated", unrelated))},
     }
 
 
-def rank(shot: Shot) -> float:
-    """A score that orders pictures across both stages: the text decides before any probe could."""
+def rank(shot: Shot, stage: str) -> float:
+    """The score of the deciding stage; what the text decided before a probe lies beyond all probed scores."""
     decision = shot.decision
-    if decision.by == "text":
-        return math.inf if decision.open else -math.inf
-    return math.nan if decision.score is None else decision.score
+    if decision.by == stage and decision.score is not None:
+        return decision.score
+    return math.inf if decision.open else -math.inf
 
 
-def _probed(shots: Iterable[Shot]) -> list[float | None]:
-    return [shot.decision.score for shot in shots if shot.decision.by == "probe"]
+def _scored(shots: Iterable[Shot], stage: str) -> list[float | None]:
+    return [shot.decision.score for shot in shots if shot.decision.by == stage]
 
 
 def evaluations(evaluation: Evaluation) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
     figures = {
         "concept": evaluation.protocol.concept,
         **accuracies(evaluation, gated),
-        "base": {name: value for name, value in accuracies(evaluation, base).items() if name[0] != "h"},
+        "base": without_h(accuracies(evaluation, base)),
         "exported": accuracies(evaluation, exported) | {"identical_share": identical_share(evaluation, exported)},
         "erased": erased(evaluation),
         "integrity": integrity(evaluation),
@@ -36,6 +36,13 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         "pictures": [picture(shot, evaluation) for shot in evaluation.shots],
     }
     return plain(figures)
+
+
+def without_h(block: dict[str, Any]) -> dict[str, Any]:
+    """The accuracies alone: H says nothing about a model that erases nothing."""
+    return {
+        name: without_h(value) if isinstance(value, dict) else value for name, value in block.items() if name[0] != "h"
+    }
 
 
 def plain(value: Any) -> Any:
@@ -65,7 +72,7 @@ def settings(evaluation: Evaluation) -> dict[str, Any]:
         "adapter": {
             "concept": asdict(adapter.concept),
             "settings": asdict(adapter.settings),
-            "gate": adapter.gate.to_dict(),
+            "gate": {name: value for name, value in adapter.gate.to_dict().items() if name != "direction"},
             "mode": adapter.mode,
             "partial": adapter.partial,
             "family": adapter.family,

@@ -14,6 +14,11 @@ COST = (
     "machine's."
 )
 
+STAGES = {
+    "text": "It reads the prompt's text alone, before the first step. ",
+    "probe": "It probes the network during the picture's first steps. ",
+}
+
 
 def accuracy(figures: Figures) -> list[Part]:
     """Acc_e, Acc_g, Acc_s and H, and what is counted apart."""
@@ -36,15 +41,15 @@ def gate(figures: Figures) -> list[Part]:
         f"It opened for {opened} of {number(found['positives'])} pictures whose prompt asks for {concept}, and for "
         f"{wrongly} of {number(found['negatives'])} whose prompt does not."
     )
-    parts: list[Part] = [tag("h2", "The gate"), tag("p", said)]
+    parts: list[Part] = [tag("h2", "The gate"), tag("p", STAGES.get(found["stage"] if found["auc"] else "", ""), said)]
     asked, others = found["scores"]["concept"], found["scores"]["unrelated"]
     if asked or others:
         parts += [histogram(asked, others, found["threshold"]), legend(concept)]
     notes = []
     if found["auc"] is not None:
         notes.append(f"Area under the ROC curve: {score(found['auc'])}.")
-    if found["decided_by"].get("text"):
-        notes.append(f"{number(found['decided_by']['text'])} pictures were decided by their prompt alone.")
+    if found["stage"] == "probe" and found["decided_by"].get("text"):
+        notes.append(f"{number(found['decided_by']['text'])} pictures were decided by their prompts alone.")
     return [*parts, tag("p", " ".join(notes), class_="note")]
 
 

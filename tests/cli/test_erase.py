@@ -87,7 +87,7 @@ def test_paper_mode(model, run, tmp_path):
 
 def test_a_training_that_changed_too_little_is_no_success(model, refused, tmp_path):
     out = tmp_path / "cat.safetensors"
-    words = ("--concept", "cat", "--batch", 1, "--iterations", 1, "--rank", 1, "--also", "kitten")
+    words = ("--concept", "cat", "--batch", 1, "--iterations", 1, "--replace-with", "cat")
     said = refused(*erase(model, out, *words))
     assert "redirected" in said
     assert "--iterations" in said

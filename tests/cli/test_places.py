@@ -200,6 +200,24 @@ def test_a_full_disk_while_pictures_are_written(tmp_path, model):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def small():
+    """Less memory than the command will ask for, whatever this machine has."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (20 * 2**30, 20 * 2**30))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_too_little_memory(tmp_path, model):
+    words = ("--concept", "cat", "--batch", 25_000_000, "--resolution", 64, "--out", tmp_path / "cat.safetensors")
+    process = start("erase", "--checkpoint", model, *words, preexec_fn=small)
+    said, err = process.communicate(timeout=300)
+    assert (process.returncode, said) == (1, "")
+    assert "--batch" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_no_gpu(refused, tmp_path, model):
     words = ("--concept", "cat", "--out", tmp_path / "cat.safetensors")

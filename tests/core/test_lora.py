@@ -69,7 +69,10 @@ def test_a_slice_of_a_fused_layer_is_changed_alone():
 
 def test_wrong_shapes_are_refused_and_nothing_is_attached(layer):
     linear, lora, _ = layer
-    with pytest.raises(UnlearnError, match="1 of the adapter's 1 layers"), lora.attached({"k": Target(nn.Linear(5, 8))}):
+    with (
+        pytest.raises(UnlearnError, match="1 of the adapter's 1 layers"),
+        lora.attached({"k": Target(nn.Linear(5, 8))}),
+    ):
         pass
     assert "forward" not in linear.__dict__
 

@@ -33,9 +33,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("clip")
     text = {**SMALL, "vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
-    config = CLIPConfig(
-        text_config=text, vision_config={**SMALL, "image_size": 32, "patch_size": 8}, projection_dim=16
-    )
+    config = CLIPConfig(text_config=text, vision_config={**SMALL, "image_size": 32, "patch_size": 8}, projection_dim=16)
     CLIPModel(config).save_pretrained(path)
     new_tokenizer().save_pretrained(path)
     return path

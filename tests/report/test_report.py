@@ -9,10 +9,12 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from conftest import draw, make
+from made_up import draw, make
 from PIL import Image
 
 from lora_unlearn.errors import UnlearnError
+from lora_unlearn.evaluate.summary import summarise
+from lora_unlearn.guidance import Decision
 from lora_unlearn.report import Card, demo_page, write_report
 
 VOID = {"meta", "img", "br", "link"}
@@ -48,6 +50,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
+def evaluation():
+    return make()
+
+
+@pytest.fixture
 def written(evaluation, tmp_path):
     return write_report(evaluation, tmp_path / "report")
 
@@ -55,7 +62,7 @@ def written(evaluation, tmp_path):
 def test_figures_by_hand(evaluation):
     figures = evaluation.figures
     assert (figures["acc_e"], figures["acc_g"], figures["acc_s"], figures["h"]) == (0.0, 0.0, 1.0, 1.0)
-    assert "h" not in figures["base"]
+    assert "h" not in figures["base"] | figures["base"]["intervals"]
     assert figures["base"]["acc_e"] == figures["base"]["acc_g"] == figures["base"]["acc_s"] == 1.0
     assert figures["exported"] | {"acc_e": 0.0, "acc_s": 0.0, "h": 0.0, "identical_share": 0.0} == figures["exported"]
     assert figures["erased"] | {"share": 1.0, "pictures": 8} == figures["erased"]
@@ -137,8 +144,6 @@ def test_failures_are_shown(tmp_path):
     ],
 )
 def test_doubts_are_said(evaluation, tmp_path, change, said):
-    from lora_unlearn.evaluate.summary import summarise
-
     change(evaluation)
     evaluation.figures = summarise(evaluation)
     text = Page(write_report(evaluation, tmp_path).read_text(encoding="utf-8")).text
@@ -172,6 +177,32 @@ def test_the_demo_page_stands_by_itself():
         demo_page("cat", "It is gone.", entries, [("41 s", "training")], [("Draw:", "lora-unlearn generate")], scores)
     )
     assert len(page.images()) == 2
-    assert {"It is gone.", "41 s", "lora-unlearn generate", "opens from 0.5"} <= set(re.split(r"(?<=\.)\n", page.text)) or all(
-        said in page.text for said in ("It is gone.", "41 s", "lora-unlearn generate", "opens from 0.5")
-    )
+    for said in ("It is gone.", "41 s", "lora-unlearn generate", "opens from 0.5"):
+        assert said in page.text
+
+
+def decided(concept_score, other_score, by):
+    """The made-up evaluation with other scores."""
+    evaluation = make()
+    for shot in evaluation.shots:
+        asked = shot.prompt.wanted == "cat"
+        shot.decision = Decision(asked, concept_score if asked else other_score, 0.4, by(shot))
+    evaluation.figures = summarise(evaluation)
+    return evaluation
+
+
+def test_a_gate_that_reads_the_text_alone_shows_its_scores(tmp_path):
+    evaluation = decided(3.0, 1.0, lambda shot: "text")
+    gate = evaluation.figures["gate"]
+    assert gate | {"auc": 1.0, "stage": "text", "threshold": 0.4, "decided_by": {"text": 13}} == gate
+    assert gate["scores"] == {"concept": [3.0] * 9, "unrelated": [1.0] * 4}
+    text = Page(write_report(evaluation, tmp_path).read_text(encoding="utf-8")).text
+    assert "reads the prompt's text alone" in text
+    assert "opens from 0.4" in text
+
+
+def test_what_the_text_decided_ranks_beyond_the_probes():
+    """Text scores are of another kind: higher ones must not outrank a probe that opened."""
+    evaluation = decided(0.9, 5.0, lambda shot: "probe" if shot.prompt.wanted == "cat" else "text")
+    assert evaluation.figures["gate"]["auc"] == 1.0
+    assert evaluation.figures["gate"]["scores"] == {"concept": [0.9] * 9, "unrelated": []}

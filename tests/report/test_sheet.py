@@ -37,12 +37,12 @@ def test_labels_are_drawn_beside_the_pictures():
 
 
 def test_long_labels_wrap_and_rows_may_differ():
-    rows = [("a photo of a cat that sleeps on a very long sofa in the sun " * 3, [plain(RED)]), ("short", [plain(BLUE)] * 3)]
-    page = sheet(rows, cell=64)
+    long = "a photo of a cat that sleeps on a very long sofa in the sun " * 3
+    page = sheet([(long, [plain(RED)]), ("short", [plain(BLUE)] * 3)], cell=64)
     assert page.width < 600
     assert {RED, BLUE} <= colours(page)
 
 
 def test_any_alphabet_and_nothing_at_all():
-    assert sheet([("\u732b \u00fc", [plain(RED)])]).getpixel((200, 60)) is not None
-    assert sheet([]).size[1] > 0
+    assert RED in colours(sheet([("\u732b \u00fc", [plain(RED)])]))
+    assert sheet([("no pictures", [])]).mode == sheet([]).mode == "RGB"

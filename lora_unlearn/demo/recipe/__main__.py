@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from ..checkpoint import save_checkpoint
 from .artwork import sprites
@@ -20,7 +21,7 @@ from .scenes import Scene
 from .train_judge import other_artwork, train_judge
 from .train_text import train_text
 from .train_unet import encode_scenes, train_unet
-from .train_vae import train_vae
+from .train_vae import polish_decoder, train_vae
 
 
 def main() -> None:
@@ -29,17 +30,22 @@ def main() -> None:
     artwork = sprites(options.artwork)
     judge = train_judge(artwork, other_artwork(options.artwork), options.work, options.judge_steps)
     vae = train_vae(artwork, options.work, options.vae_steps)
+    vae = polish_decoder(vae, artwork, options.work, options.decoder_steps)
     text = train_text(artwork, options.work, options.text_steps)
     scenes, latents = cached_scenes(vae, artwork, options.work, options.scenes)
     unet = train_unet(text, scenes, latents, options.work / "unet.safetensors", options.unet_steps)
     save_checkpoint(options.out / "demo.safetensors", unet, vae, text)
-    weights = {name: value.half().contiguous() for name, value in judge.state_dict().items() if value.is_floating_point()}
-    save_file(weights, options.out / "judge.safetensors")
+    save_half(judge, options.out / "judge.safetensors")
     for prediction in ("v_prediction", "flow"):
         path = options.work / f"unet_{prediction}.safetensors"
         relative = train_unet(text, scenes, latents, path, options.relative_steps, prediction, start=unet)
-        half = {name: value.half().contiguous() for name, value in relative.state_dict().items()}
-        save_file(half, options.out / f"unet_{prediction}.safetensors")
+        save_half(relative, options.out / f"unet_{prediction}.safetensors")
+
+
+def save_half(network: nn.Module, path: Path) -> None:
+    """Write a network's floating-point tensors in float16."""
+    tensors = network.state_dict().items()
+    save_file({name: value.half().contiguous() for name, value in tensors if value.is_floating_point()}, path)
 
 
 def parse() -> argparse.Namespace:
@@ -48,13 +54,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--artwork", type=Path, default=Path("node_modules"), help="node_modules with @iconify-json")
     parser.add_argument("--work", type=Path, default=Path("out/recipe"), help="folder for unfinished weights")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "weights", help="folder for results")
-    for name, default in (("vae", 1200), ("text", 2000), ("judge", 1500), ("unet", 12000), ("relative", 1500)):
+    for name, default in (
+        ("vae", 1200),
+        ("decoder", 2000),
+        ("text", 2000),
+        ("judge", 1500),
+        ("unet", 4500),
+        ("relative", 1500),
+    ):
         parser.add_argument(f"--{name}-steps", type=int, default=default)
     parser.add_argument("--scenes", type=int, default=6000, help="pictures to encode once")
     return parser.parse_args()
 
 
-def cached_scenes(vae, artwork: dict, work: Path, count: int) -> tuple[list[Scene], torch.Tensor]:
+def cached_scenes(vae: Any, artwork: dict, work: Path, count: int) -> tuple[list[Scene], torch.Tensor]:
     """Encode the scenes once; a second run reads them back."""
     path = work / f"scenes-{count}"
     if path.with_suffix(".json").is_file():
@@ -69,4 +82,4 @@ def cached_scenes(vae, artwork: dict, work: Path, count: int) -> tuple[list[Scen
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,24 +7,26 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+Network = TypeVar("Network", bound=nn.Module)
 SAVE_EVERY = 250
 REPORT_EVERY = 50
 
 
 def train(
-    network: nn.Module,
+    network: Network,
     loss: Callable[[int], Tensor],
     path: Path,
     steps: int,
     learning_rate: float,
     ema: float = 0.0,
     report: Callable[[str], None] = print,
-) -> nn.Module:
+) -> Network:
     """Minimise `loss(step)` over the network's parameters, with AdamW, warm-up and a cosine schedule.
 
     The weights are written to `path` (safetensors, atomically) every `SAVE_EVERY` steps; a run that finds
@@ -58,7 +60,7 @@ def train(
     return network.eval()
 
 
-def load_average(network: nn.Module, path: Path) -> nn.Module:
+def load_average(network: Network, path: Path) -> Network:
     """Load the averaged weights of a saved (finished or running) training into the network."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     average = [p.detach().clone() for p in parameters]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 from ..networks import TEXT, new_text_encoder, new_tokenizer
 from ..words import THINGS
 from .loop import train
-from .scenes import caption, draw, random_scene
+from .scenes import Scene, caption, draw, random_scene
 from .train_vae import to_tensor
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
 
 BATCH, THUMBNAIL = 192, 32
 
@@ -51,7 +55,7 @@ class Captions:
         vocabulary = [token.removesuffix("</w>") for token in self.tokenizer.get_vocab() if token.endswith("</w>")]
         self.strays = [word for word in vocabulary if word.isalpha() and len(word) > 2 and word not in known]
 
-    def say(self, scene) -> str:
+    def say(self, scene: Scene) -> str:
         """A caption of the scene, with one to twelve stray words in part of the cases."""
         words = caption(scene, self.rng).split()
         if self.rng.random() < self.stray_share:
@@ -64,7 +68,7 @@ class Captions:
         return self.tokenizer(texts, padding=padding, max_length=77, truncation=True, return_tensors="pt").input_ids
 
 
-def train_text(artwork: dict, folder: Path, steps: int = 1500):
+def train_text(artwork: dict, folder: Path, steps: int = 2000) -> CLIPTextModel:
     """Train the text encoder; returns a `CLIPTextModel`."""
     torch.manual_seed(3)
     captions, pair, rng = Captions(3, stray_share=0.3), ContrastivePair(), random.Random(3)

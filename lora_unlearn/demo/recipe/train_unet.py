@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ DROPOUT = 0.1
 
 
 @torch.no_grad()
-def encode_scenes(vae, artwork: dict, count: int, seed: int = 5) -> tuple[list, Tensor]:
+def encode_scenes(vae: Any, artwork: dict, count: int, seed: int = 5) -> tuple[list, Tensor]:
     """Draw `count` scenes and encode them once: (scenes, latents (N,4,16,16) of unit variance)."""
     rng = random.Random(seed)
     scenes, latents = [random_scene(rng) for _ in range(count)], []
@@ -57,9 +58,16 @@ def noised(latents: Tensor, prediction: str) -> tuple[Tensor, Tensor, Tensor, Te
 
 
 def train_unet(
-    text, scenes: list, latents: Tensor, path: Path, steps: int, prediction: str = "epsilon",
-    batch: int = 64, learning_rate: float = 1e-3, start=None,
-):
+    text: Any,
+    scenes: list,
+    latents: Tensor,
+    path: Path,
+    steps: int,
+    prediction: str = "epsilon",
+    batch: int = 64,
+    learning_rate: float = 1e-3,
+    start: Any = None,
+) -> Any:
     """Train the U-Net (from the weights of `start`, if given) and return it with averaged weights."""
     from diffusers.models.attention_processor import AttnProcessor
 

@@ -44,7 +44,9 @@ class Probed(nn.Module):
         decoded = self.vae.decode(posterior.sample()).sample.float()
         colours = F.avg_pool2d(pictures, 8)
         fine = F.l1_loss(decoded, pictures) + _gradient_l1(decoded, pictures)
-        coarse = F.mse_loss(F.avg_pool2d(decoded, 8), colours) + F.mse_loss(self.reader(posterior.mean).float(), colours)
+        coarse = F.mse_loss(F.avg_pool2d(decoded, 8), colours) + F.mse_loss(
+            self.reader(posterior.mean).float(), colours
+        )
         return fine + COLOUR_WEIGHT * coarse + 1e-6 * posterior.kl().mean()
 
 
@@ -92,7 +94,7 @@ def standardise(vae: AutoencoderKL, artwork: dict) -> AutoencoderKL:
     latents = vae.encode(pictures).latent_dist.mean
     shift, scale = latents.mean(dim=(0, 2, 3)), 1.0 / (latents.std() * LATENT_SCALE)
     into, out = vae.quant_conv, vae.post_quant_conv
-    out.bias += (out.weight[:, :, 0, 0] @ shift)
+    out.bias += out.weight[:, :, 0, 0] @ shift
     out.weight /= scale
     into.bias[:4] = (into.bias[:4] - shift) * scale
     into.weight[:4] *= scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from PIL import Image
 
@@ -60,15 +59,12 @@ def make(concept="cat", text="a photo of the {}", failing=False):
             shots.append(shot(prompt, seed, "house" if erased else prompt.wanted, erased))
     lora = Lora({"a": LoraLayer(torch.zeros(1, 8), torch.zeros(8, 1), 1.0)})
     gate = Gate(threshold=0.4, negatives=120, positives=10)
-    adapter = Adapter(lora, Concept(concept), Settings(), gate, "demo", "0123456789abcdef", evaluations={"training": 600})
+    adapter = Adapter(
+        lora, Concept(concept), Settings(), gate, "demo", "0123456789abcdef", evaluations={"training": 600}
+    )
+    protocol, asked = Protocol("cat", tuple(CLASSES), prompts, ("dog",)), Sampling()
     evaluation = Evaluation(
-        Eraser(adapter), Protocol("cat", tuple(CLASSES), prompts, ("dog",)), Sampling(), "a sure judge", LABELS, range(4),
-        "0123456789abcdef", shots, 12.0, 3.5,
-    )  # fmt: skip
+        Eraser(adapter), protocol, asked, "a sure judge", LABELS, range(4), "0123456789abcdef", shots, 12.0, 3.5
+    )
     evaluation.figures = summarise(evaluation)
     return evaluation
-
-
-@pytest.fixture
-def evaluation():
-    return make()
