@@ -16,17 +16,18 @@ from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.settings import INSTANT, Settings
 
 ERASERS = {
-    "random, rank 1, lr 3e-3": ("fast", Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, iterations=150)),
-    "discriminant, rank 1": ("fast", Settings(down="discriminant", rank=1)),
-    "closed form, rank 1, gamma 0": ("instant", replace(INSTANT, rank=1, gamma=0.0)),
-    "closed form, rank 1, gamma 1": ("instant", replace(INSTANT, rank=1, gamma=1.0)),
     "closed form, rank 4, gamma 0": ("instant", replace(INSTANT, rank=4, gamma=0.0)),
+    "closed form, rank 4, gamma 0.5": ("instant", replace(INSTANT, rank=4, gamma=0.5)),
     "closed form, rank 4, gamma 1": ("instant", replace(INSTANT, rank=4, gamma=1.0)),
-    "closed form, rank 16, gamma 1": ("instant", replace(INSTANT, rank=16, gamma=1.0)),
     "fast, rank 1, gamma 0": ("fast", Settings(rank=1, gamma=0.0)),
+    "fast, rank 1, gamma 0.5": ("fast", Settings(rank=1, gamma=0.5)),
     "fast, rank 1, gamma 1": ("fast", Settings(rank=1, gamma=1.0)),
     "fast, rank 1, gamma 2": ("fast", Settings(rank=1, gamma=2.0)),
-    "fast, rank 4, gamma 1": ("fast", Settings(rank=4, gamma=1.0)),
+    "fast, rank 4, gamma 0.5": ("fast", Settings(rank=4, gamma=0.5)),
+    "closed form, rank 1, gamma 0.5": ("instant", replace(INSTANT, rank=1, gamma=0.5)),
+    "closed form, rank 16, gamma 0.5": ("instant", replace(INSTANT, rank=16, gamma=0.5)),
+    "discriminant, rank 1": ("fast", Settings(down="discriminant", rank=1)),
+    "random, rank 1, lr 3e-3": ("fast", Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, iterations=150)),
 }
 
 

@@ -102,7 +102,7 @@ def new_parser() -> Parser:
 
 
 def _demo(add: Parser) -> None:
-    add.add_argument("--concept", default="cat", help="what to erase from the demo model (default: cat)")
+    add.add_argument("--concept", type=words, default="cat", help="what to erase from the demo model (default: cat)")
     add.add_argument("--count", type=whole(1, 100), default=4, help="pictures for each prompt (default: %(default)s)")
     add.add_argument("--steps", type=whole(1, 1000), default=25, help="sampling steps (default: %(default)s)")
     add.add_argument("--out", default="lora-unlearn-demo", help="folder for the pictures (default: %(default)s)")
@@ -110,11 +110,19 @@ def _demo(add: Parser) -> None:
 
 def _erase(add: Parser) -> None:
     _model(add)
-    add.add_argument("--concept", required=True, help='what to erase, for example "cat" or "Van Gogh style"')
-    add.add_argument("--also", action="extend", nargs="+", default=[], help="further words for the same thing")
-    add.add_argument("--replace-with", default="", help="what to draw instead (default: whatever the model likes)")
-    add.add_argument("--of", default="", help='erase an attribute of this alone: --concept red --of "apple"')
-    add.add_argument("--keep", action="extend", nargs="+", default=[], help="things that must not suffer")
+    add.add_argument(
+        "--concept", type=words, required=True, help='what to erase, for example "cat" or "Van Gogh style"'
+    )
+    add.add_argument(
+        "--also", type=words, action="extend", nargs="+", default=[], help="further words for the same thing"
+    )
+    add.add_argument(
+        "--replace-with", type=words, default="", help="what to draw instead (default: whatever the model likes)"
+    )
+    add.add_argument(
+        "--of", type=words, default="", help='erase an attribute of this alone: --concept red --of "apple"'
+    )
+    add.add_argument("--keep", type=words, action="extend", nargs="+", default=[], help="things that must not suffer")
     add.add_argument(
         "--mode",
         choices=("fast", "instant", "paper"),
@@ -142,8 +150,10 @@ def _generate(add: Parser) -> None:
         metavar="FILE[:STRENGTH]",
         help="an eraser (may be repeated); strength 0 is off, 1 (the default) the plain LoRA",
     )
-    add.add_argument("--prompt", action="extend", nargs="+", required=True, help="what to draw (one or more)")
-    add.add_argument("--negative-prompt", default="", help="what to avoid")
+    add.add_argument(
+        "--prompt", type=words, action="extend", nargs="+", required=True, help="what to draw (one or more)"
+    )
+    add.add_argument("--negative-prompt", type=words, default="", help="what to avoid")
     add.add_argument("--count", type=whole(1), default=1, help="pictures for each prompt")
     _sampling(add)
     add.add_argument("--size", type=size, metavar="WxH", help="in pixels, for example 512x768 or 512")
@@ -163,6 +173,7 @@ def _evaluate(add: Parser) -> None:
     add.add_argument("--protocol", choices=("unguide",), default="unguide", help="what is measured, and on what")
     add.add_argument(
         "--synonym",
+        type=words,
         action="extend",
         nargs="+",
         default=[],
@@ -254,6 +265,12 @@ def _within(value: float, low: float, high: float) -> float:
         bounds = f"at least {low}" if high == math.inf else f"from {low:g} to {high:g}"
         raise argparse.ArgumentTypeError(f"{value} is not allowed, it must be {bounds}")
     return value
+
+
+def words(text: str) -> str:
+    """The text itself, if it can be written down: a terminal may hand over bytes that are no characters."""
+    text.encode("utf-8")
+    return text
 
 
 def size(text: str) -> tuple[int, int]:

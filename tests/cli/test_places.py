@@ -171,10 +171,10 @@ def test_prompts_that_cannot_be_read(refused, tmp_path, model, eraser, content, 
 
 
 def limited():
-    """No file of this process may grow beyond 20 kB, as on a disk that is nearly full."""
+    """No file of this process may grow beyond 4 kB, as on a disk that is nearly full."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")

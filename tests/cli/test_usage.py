@@ -40,6 +40,8 @@ def test_version(run):
         ((*ERASE, "--concept", "cat", "--seed", "-1"), "-1"),
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--gamma", "1"), "--gamma"),
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--resume"), "--resume"),
+        ((*ERASE, "--concept", "cat\udcff"), "invalid words"),
+        ((*GENERATE, "--prompt", "\udcff"), "invalid words"),
         ((*GENERATE, "--steps", "0"), "--steps: 0"),
         ((*GENERATE, "--guidance-scale", "nan"), "nan"),
         ((*GENERATE, "--guidance-scale", "inf"), "inf"),
