@@ -99,6 +99,7 @@ def erase(
         adapter.lora, complete = closed_form(targets, prompts, settings.rank, gamma=settings.gamma), True
     else:
         complete = _train(counted, adapter, keep, report, stop, resume, save)
+    adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
     if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)

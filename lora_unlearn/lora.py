@@ -60,6 +60,12 @@ class Lora(nn.Module):
         """The largest rank of its layers."""
         return max(layer.rank for _, layer in self.items())
 
+    @torch.no_grad()
+    def round_to_half(self) -> None:
+        """Round all values to float16, as they are stored: memory and file then give the same pictures."""
+        for parameter in self.parameters():
+            parameter.copy_(parameter.half())
+
     @contextmanager
     def rows(self, scale: Tensor | None) -> Iterator[None]:
         """Within this block, row i of every batch gets scale[i] of the residual; None switches it off."""

@@ -25,7 +25,7 @@ class Settings:
     """
 
     objective: str = "unguide"
-    gamma: float = 0.5
+    gamma: float = 1.0
     down: str = "edit"
     rank: int = 1
     scale: float = 1.0
@@ -41,7 +41,7 @@ class Settings:
     seed: int = 0
 
 
-INSTANT = Settings(rank=4, gamma=0.5, iterations=0)
+INSTANT = Settings(rank=4, iterations=0)
 """Settings of the closed form; its rank decides the file's size."""
 
 
