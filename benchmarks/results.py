@@ -34,7 +34,7 @@ COLUMNS = (
 
 def main() -> None:
     """Erase and evaluate, or print the table."""
-    options = common.options(__doc__ or "", modes="fast,instant", seeds="0,1,2", count=50, table=False)
+    options = common.options(__doc__ or "", modes="fast,instant", seeds="0,1,2", count=50, paraphrases=18, table=False)
     if options.table:
         print(table(options.out))
         return
@@ -45,12 +45,12 @@ def main() -> None:
             for mode in options.modes.split(","):
                 path = options.out / f"{mode}-{concept}-{seed}.json"
                 if not path.is_file():
-                    figures = measured(pipe, judge, concept, mode, seed, options.count)
+                    figures = measured(pipe, judge, concept, mode, seed, options.count, options.paraphrases)
                     write_text(path, json.dumps(figures))
                     print(path.name, {name: _value(figures, name) for name in COLUMNS}, flush=True)
 
 
-def measured(pipe, judge, name: str, mode: str, seed: int, count: int) -> dict:
+def measured(pipe, judge, name: str, mode: str, seed: int, count: int, paraphrases: int) -> dict:
     """One eraser, trained and evaluated; without the list of pictures."""
     from dataclasses import replace
 
@@ -58,7 +58,7 @@ def measured(pipe, judge, name: str, mode: str, seed: int, count: int) -> dict:
     settings = replace(MODES[mode], seed=seed)
     adapter = erase(denoiser_for(pipe), Concept(name), demo_bank(seed), mode, settings)
     trained = time.perf_counter() - started
-    protocol = unguide_protocol(name, judge.labels)
+    protocol = unguide_protocol(name, judge.labels, paraphrases=paraphrases)
     sampling = Sampling(steps=30, guidance_scale=5.0, batch=25)
     evaluation = evaluate(
         pipe, adapter, protocol, judge, sampling, count, first_seed=1000 * (seed + 1), training_seconds=trained

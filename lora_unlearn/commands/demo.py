@@ -16,14 +16,13 @@ from ..evaluate import DemoJudge
 from ..evaluate.prompts import HYPONYMS, NEIGHBOURS, TEMPLATE
 from ..files import write_image, write_text
 from ..guidance import Eraser
-from ..hosts.checkpoints import load_pipeline
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..report import Card, demo_page, sheet
 from ..settings import Settings
 from .console import Bars, bars, quiet, say
 from .erase import erase_to
-from .models import output_folder, percent
+from .models import open_model, output_folder, percent
 from .signals import INTERRUPTED
 
 SETTINGS = Settings()
@@ -38,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     folder = output_folder(args.out)
     started = time.perf_counter()
     with quiet():
-        pipe = load_pipeline("demo")
+        args.checkpoint, args.device, args.dtype = "demo", "cpu", "float32"
+        pipe = open_model(args)
         say(f"Erasing {concept.name!r} from the demo model ...")
         adapter = erase_to(folder / "eraser.safetensors", denoiser_for(pipe), concept, "fast", SETTINGS)
         if adapter is None:

@@ -16,6 +16,7 @@ from ..errors import UnlearnError
 from ..files import inside, read_shapes
 from ..guidance import Eraser
 from ..hosts.checkpoints import load_pipeline
+from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from .console import say
 
@@ -32,13 +33,24 @@ def open_model(args: argparse.Namespace) -> Any:
     device = find_device(args.device)
     usual = "float16" if device.type == "cuda" else "float32"
     pipe = load_pipeline(args.checkpoint, device, getattr(torch, args.dtype or usual))
+    check_finite(pipe, args.checkpoint)
+    if device.type == "cpu" and denoiser_for(pipe).family == "demo":
+        torch.set_num_threads(1)  # its tensors are so small that threads would only wait for each other
+    return pipe
+
+
+def check_finite(pipe: Any, checkpoint: str) -> None:
+    """Refuse a model whose weights hold NaN or infinity.
+
+    Raises:
+        UnlearnError: naming the first such tensor.
+    """
     for name, part in pipe.components.items():
         for key, tensor in part.named_parameters() if isinstance(part, torch.nn.Module) else ():
             if not tensor.isfinite().all():
                 raise UnlearnError(
-                    f"{args.checkpoint} holds NaN or infinity in {name}.{key}; use another file, or --dtype float32."
+                    f"{checkpoint} holds NaN or infinity in {name}.{key}; use another file, or --dtype float32."
                 )
-    return pipe
 
 
 def find_device(name: str | None) -> torch.device:
