@@ -39,7 +39,7 @@ def main() -> None:
         worst = [*(c.min() for c in columns[:3]), columns[3].max()]
         row |= {f"{group}.worst": round(float(c), 4) for group, c in zip(GROUPS, worst, strict=True)}
         table.append(row)
-        print(row)  # noqa: T201
+        print(row)
     common.write(options.out, "text_gate", table)
 
 
