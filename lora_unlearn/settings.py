@@ -27,7 +27,7 @@ class Settings:
     objective: str = "unguide"
     gamma: float = 1.0
     down: str = "edit"
-    rank: int = 1
+    rank: int = 2
     scale: float = 1.0
     iterations: int = 60
     batch: int = 16
