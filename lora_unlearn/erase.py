@@ -83,17 +83,7 @@ def erase(
     others = without_concept(bank, concept)
     keep, negatives = others[0::2], others[1::2]
     check_negatives(len(negatives))
-    adapter = Adapter(
-        lora=Lora({}),
-        concept=concept,
-        settings=settings,
-        gate=Gate(),
-        family=denoiser.family,
-        base_hash=base_hash(denoiser),
-        prediction_type=denoiser.prediction_type,
-        mode=mode,
-        partial=True,
-    )
+    adapter = _unfinished(denoiser, concept, settings, mode)
     if mode == "instant":
         targets, prompts = counted.linears(settings.selector), encode(counted, concept, keep)
         adapter.lora, complete = closed_form(targets, prompts, settings.rank, gamma=settings.gamma), True
@@ -108,6 +98,21 @@ def erase(
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
+
+
+def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: Mode) -> Adapter:
+    """An adapter without layers yet, marked as partial."""
+    return Adapter(
+        lora=Lora({}),
+        concept=concept,
+        settings=settings,
+        gate=Gate(),
+        family=denoiser.family,
+        base_hash=base_hash(denoiser),
+        prediction_type=denoiser.prediction_type,
+        mode=mode,
+        partial=True,
+    )
 
 
 def gate_direction(denoiser: Denoiser, concept: Concept, keep: list[str]) -> str:
