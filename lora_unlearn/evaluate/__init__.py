@@ -1,5 +1,6 @@
 """How well an eraser works: UnGuide's protocol, the gate's error rates, integrity, cost and quality."""
 
+from .drawing import Album, Saving
 from .judge import ClipJudge, DemoJudge, Judge, Verdict
 from .prompts import CLASSES, Prompt, Protocol, unguide_protocol
 from .record import Evaluation, Shot, View
@@ -7,12 +8,14 @@ from .unguide import evaluate
 
 __all__ = [
     "CLASSES",
+    "Album",
     "ClipJudge",
     "DemoJudge",
     "Evaluation",
     "Judge",
     "Prompt",
     "Protocol",
+    "Saving",
     "Shot",
     "Verdict",
     "View",

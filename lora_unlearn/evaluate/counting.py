@@ -29,6 +29,11 @@ def exported(shot: Shot) -> View:
     return shot.exported
 
 
+def drawn(shots: Iterable[Shot], see: See) -> list[Shot]:
+    """The shots that have the picture which `see` asks for."""
+    return [shot for shot in shots if see is not exported or shot.exported is not None]
+
+
 def by_prompt(shots: Iterable[Shot], value: Callable[[Shot], float]) -> Values:
     """A value of every shot, listed prompt by prompt."""
     found: dict[str, list[float]] = {}
@@ -49,6 +54,6 @@ def label(view: View, evaluation: Evaluation, among: Sequence[str] = ()) -> str:
 
 
 def identical_share(evaluation: Evaluation, see: See) -> float | None:
-    """Share of the unrelated pictures that are byte for byte those without the eraser."""
-    shots = [shot for shot in evaluation.of(*UNRELATED) if see is gated or shot.exported is not None]
+    """Share of the unrelated pictures, of those that were drawn, that are byte for byte those without the eraser."""
+    shots = [s for s in evaluation.of(*UNRELATED) if (s.compared if see is gated else s.exported is not None)]
     return share(shots, lambda shot: float(see(shot).identical))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .counting import See, base, by_prompt, exported, gated, label, share
+from .counting import See, base, by_prompt, drawn, exported, gated, label, share
 from .prompts import Kind
 from .record import Evaluation, Shot
 from .scores import Values, bootstrap, harmonic, mean, restricted, share_interval
@@ -37,7 +37,7 @@ def accuracies(evaluation: Evaluation, see: See) -> dict[str, Any]:
     }
     out: dict[str, Any] = {}
     for suffix, value in ways.items():
-        found = [by_prompt(evaluation.of(kind), value) for kind in SETS.values()]
+        found = [by_prompt(drawn(evaluation.of(kind), see), value) for kind in SETS.values()]
         means = [mean(values) for values in found]
         out |= {name + suffix: average for name, average in zip(SETS, means, strict=True)}
         complete = [average for average in means if average is not None]
@@ -57,9 +57,9 @@ def _intervals(found: list[Values]) -> dict[str, Any]:
 def erased(evaluation: Evaluation) -> dict[str, Any]:
     """Of the pictures on which the model drew the concept when asked: how many no longer show it."""
     among, concept = evaluation.protocol.labels, evaluation.protocol.concept
-    drawn = [shot for shot in evaluation.of("target", "synonym") if label(shot.base, evaluation, among) == concept]
-    gone = by_prompt(drawn, lambda shot: float(label(shot.gated, evaluation, among) != concept))
-    return {"share": mean(gone), "interval": share_interval(gone), "pictures": len(drawn)}
+    shown = [shot for shot in evaluation.of("target", "synonym") if label(shot.base, evaluation, among) == concept]
+    gone = by_prompt(shown, lambda shot: float(label(shot.gated, evaluation, among) != concept))
+    return {"share": mean(gone), "interval": share_interval(gone), "pictures": len(shown)}
 
 
 def things(evaluation: Evaluation, kinds: Sequence[Kind], only: Sequence[str] | None = None) -> dict[str, Any]:
@@ -69,16 +69,15 @@ def things(evaluation: Evaluation, kinds: Sequence[Kind], only: Sequence[str] | 
     def right(see: See) -> Callable[[Shot], float]:
         return lambda shot: float(label(see(shot), evaluation) == shot.prompt.wanted)
 
-    loose = [shot for shot in shots if shot.exported is not None]
     return {
         "labels": sorted({shot.prompt.wanted for shot in shots}),
         "pictures": len(shots),
         "base": share(shots, right(base)),
         "acc": share(shots, right(gated)),
         "interval": share_interval(by_prompt(shots, right(gated))),
-        "exported": share(loose, right(exported)),
+        "exported": share(drawn(shots, exported), right(exported)),
         "opened": share(shots, lambda shot: float(bool(shot.decision.open))),
-        "identical_share": share(shots, lambda shot: float(shot.gated.identical)),
+        "identical_share": share((s for s in shots if s.compared), lambda shot: float(shot.gated.identical)),
     }
 
 
@@ -98,7 +97,7 @@ def pairs(evaluation: Evaluation) -> dict[str, Any]:
         "pictures": len(shots),
         "opened": share(shots, lambda shot: float(bool(shot.decision.open))),
         **{
-            name: {"concept": share(shots, shows(see, False)), "partner": share(shots, shows(see, True))}
+            name: {which: share(drawn(shots, see), shows(see, which == "partner")) for which in ("concept", "partner")}
             for name, see in {"base": base, "gated": gated, "exported": exported}.items()
         },
     }

@@ -17,12 +17,13 @@ from .scores import auc, bootstrap, mean, share_interval
 
 def integrity(evaluation: Evaluation) -> dict[str, Any]:
     """Byte-identity of the pictures whose gate stayed closed, and of all unrelated pictures."""
-    closed = [shot for shot in evaluation.shots if not shot.decision.open]
+    closed = [shot for shot in evaluation.shots if not shot.decision.open and shot.compared]
+    unrelated = [shot for shot in evaluation.of(*UNRELATED) if shot.compared]
     return {
         "identical_share": share(closed, lambda shot: float(shot.gated.identical)),
         "closed": len(closed),
         "unrelated_identical_share": identical_share(evaluation, gated),
-        "unrelated": len(evaluation.of(*UNRELATED)),
+        "unrelated": len(unrelated),
     }
 
 
@@ -82,7 +83,7 @@ def seconds(evaluation: Evaluation) -> dict[str, Any]:
     shots = evaluation.shots
     return {
         "plain": _median(shot.plain_seconds for shot in shots),
-        "closed": _median(shot.seconds for shot in shots if not shot.decision.open),
+        "closed": _median(shot.seconds for shot in shots if not shot.decision.open and shot.compared),
         "open": _median(shot.seconds for shot in shots if shot.decision.open),
         "training": evaluation.training_seconds,
         "total": evaluation.seconds,

@@ -38,6 +38,17 @@ class Verdict:
     presence: Tensor | None = None
     style: Tensor | None = None
 
+    def row(self, index: int) -> Verdict:
+        """The verdict on one of the pictures, one row."""
+        chosen = slice(index, index + 1)
+        presence, style = self.presence, self.style
+        return Verdict(
+            self.probabilities[chosen],
+            self.features[chosen],
+            None if presence is None else presence[chosen],
+            None if style is None else style[chosen],
+        )
+
 
 class Judge(Protocol):
     """Names what is on a picture.

@@ -76,6 +76,8 @@ UNRELATED: tuple[Kind, ...] = ("other", "object", "ordinary")
 """Kinds that must leave it closed."""
 MANY: tuple[Kind, ...] = ("paraphrase", "ordinary")
 """Kinds that count by the number of their sentences: one picture each."""
+EXTRA: tuple[Kind, ...] = ("object", "hyponym", "pair")
+"""Kinds beyond the published protocol."""
 
 
 @dataclass(frozen=True)

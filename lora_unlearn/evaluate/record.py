@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,9 @@ from ..guidance import Decision, Eraser
 from ..hosts.generate import Sampling
 from .judge import Verdict
 from .prompts import Kind, Prompt, Protocol
+
+if TYPE_CHECKING:
+    from .drawing import Saving
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Shot:
         decision: of the eraser's gate.
         evaluations: network evaluations (rows) spent with the eraser, `plain_evaluations` without.
         seconds: the picture's share of its batch's time with the eraser, `plain_seconds` without.
+        compared: whether it was drawn with the eraser; if not, the text alone closed the gate and `gated` is `base`.
     """
 
     prompt: Prompt
@@ -58,6 +62,7 @@ class Shot:
     plain_evaluations: float
     seconds: float
     plain_seconds: float
+    compared: bool = True
 
 
 @dataclass
@@ -73,6 +78,7 @@ class Evaluation:
         base_hash: of the model that drew.
         shots: all pictures.
         seconds: of the whole evaluation; `training_seconds` of the eraser's training if known.
+        saving: what was left out.
     """
 
     eraser: Eraser
@@ -85,6 +91,7 @@ class Evaluation:
     shots: list[Shot]
     seconds: float
     training_seconds: float | None = None
+    saving: Saving | None = None
     figures: dict[str, Any] = field(default_factory=dict)
 
     def of(self, *kinds: Kind) -> list[Shot]:
@@ -92,23 +99,22 @@ class Evaluation:
         return [shot for shot in self.shots if shot.prompt.kind in kinds]
 
 
-def view(image: Image.Image, seen: Verdict, row: int, base: Image.Image, before: Verdict, keep: bool) -> View:
-    """One picture of a batch, beside the one without the eraser.
+def view(image: Image.Image, seen: Verdict, base: Image.Image, before: Verdict, keep: bool) -> View:
+    """One picture beside the one without the eraser.
 
     Args:
-        image: the picture, `seen` the verdict on its batch.
-        row: its place in both batches.
-        base: the picture without the eraser, `before` the verdict on its batch.
+        image: the picture, `seen` the verdict on it (one row).
+        base: the picture without the eraser, `before` the verdict on that.
         keep: whether the report may show it.
     """
-    length = before.features[row].norm().clamp_min(1e-12)
+    length = before.features[0].norm().clamp_min(1e-12)
     return View(
-        seen.probabilities[row],
-        None if seen.presence is None else seen.presence[row],
-        None if seen.style is None else int(seen.style[row]),
+        seen.probabilities[0],
+        None if seen.presence is None else seen.presence[0],
+        None if seen.style is None else int(seen.style[0]),
         saturation(image),
         image.tobytes() == base.tobytes(),
-        float((seen.features[row] - before.features[row]).norm() / length),
+        float((seen.features[0] - before.features[0]).norm() / length),
         image if keep else None,
     )
 

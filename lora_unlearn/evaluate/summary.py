@@ -65,6 +65,7 @@ def settings(evaluation: Evaluation) -> dict[str, Any]:
         "labels": evaluation.protocol.labels,
         "seeds_per_prompt": len(evaluation.seeds),
         "first_seed": evaluation.seeds[0],
+        "saving": asdict(evaluation.saving) if evaluation.saving else None,
         "sampling": asdict(evaluation.sampling),
         "strength": evaluation.eraser.strength,
         "gate_mode": evaluation.eraser.mode,

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import groupby
+from collections.abc import Callable
 from typing import Any
-
-import torch
 
 from ..adapter import Adapter
 from ..denoiser import base_hash
 from ..errors import UnlearnError
-from ..guidance import Decision, Eraser, Mode
+from ..guidance import Eraser, Mode
 from ..hosts.diffusers import denoiser_for
-from ..hosts.generate import Picture, Sampling, generate
+from ..hosts.generate import Sampling
+from .drawing import NOTHING, SHOWN, Album, Saving, Studio, batches, plan
 from .judge import Judge
-from .prompts import MANY, Prompt, Protocol
-from .record import Evaluation, Shot, View, view
+from .prompts import Protocol
+from .record import Evaluation, Shot
 from .summary import summarise
 
 DEFAULT = Sampling()
-SHOWN = 6
-"""Pictures of a prompt that are kept for the report; of the others only the figures stay."""
-Job = tuple[Prompt, int]
-"""A prompt and a seed."""
 
 
 def evaluate(
@@ -40,6 +33,8 @@ def evaluate(
     mode: Mode = "auto",
     first_seed: int = 0,
     training_seconds: float | None = None,
+    saving: Saving = NOTHING,
+    album: Album | None = None,
 ) -> Evaluation:
     """Draw every prompt with and without the eraser, judge the pictures and sum up.
 
@@ -54,6 +49,8 @@ def evaluate(
         strength, mode: of the eraser.
         first_seed: of every prompt's pictures; the others follow it.
         training_seconds: of the eraser's training, for the report.
+        saving: what to leave out of a long evaluation.
+        album: pictures without an eraser that earlier evaluations of the same model and sampling drew.
 
     Raises:
         UnlearnError: for an adapter of another family, or fewer than one picture a prompt.
@@ -62,11 +59,14 @@ def evaluate(
         raise UnlearnError(f"An evaluation needs at least 1 picture of each prompt, got {seeds_per_prompt}.")
     started = time.perf_counter()
     eraser = Eraser(adapter, strength, mode)
-    seeds, shots = range(first_seed, first_seed + seeds_per_prompt), []
-    jobs = plan(protocol, seeds)
+    seeds, shots = range(first_seed, first_seed + seeds_per_prompt), list[Shot]()
+    studio = Studio(pipe, eraser, judge, sampling, seeds[:SHOWN], Album() if album is None else album)
+    jobs = plan(pipe, eraser, protocol, seeds, saving)
     for batch in batches(jobs, sampling.batch):
-        shots += shoot(pipe, eraser, judge, sampling, batch, seeds[:SHOWN])
+        shots += studio.shoot(batch)
         report(len(shots), len(jobs))
+    order = {prompt.text: place for place, prompt in enumerate(protocol.prompts)}
+    shots.sort(key=lambda shot: (order[shot.prompt.text], shot.seed))
     evaluation = Evaluation(
         eraser,
         protocol,
@@ -78,61 +78,7 @@ def evaluate(
         shots,
         time.perf_counter() - started,
         training_seconds,
+        saving,
     )
     evaluation.figures = summarise(evaluation)
     return evaluation
-
-
-def plan(protocol: Protocol, seeds: Sequence[int]) -> list[Job]:
-    """All prompts with their seeds: all of them, or one for the kinds with many sentences."""
-    return [(prompt, seed) for prompt in protocol.prompts for seed in (seeds[:1] if prompt.kind in MANY else seeds)]
-
-
-def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
-    """Batches of one kind each, so that the times of open and closed gates do not mix."""
-    for _, group in groupby(jobs, key=lambda job: job[0].kind):
-        same = list(group)
-        for start in range(0, len(same), size):
-            yield same[start : start + size]
-
-
-@contextmanager
-def plain_lora(pipe: Any, adapter: Adapter) -> Iterator[None]:
-    """Within this block the pipeline draws as with the exported file in any LoRA loader at weight 1.
-
-    Unlike a gate that is always open it changes the negative prompt's rows as well.
-    """
-    targets = denoiser_for(pipe).linears(adapter.settings.selector)
-    with adapter.lora.attached(targets), adapter.lora.rows(torch.ones(1)):
-        yield
-
-
-def shoot(
-    pipe: Any, eraser: Eraser, judge: Judge, sampling: Sampling, batch: list[Job], shown: Sequence[int]
-) -> list[Shot]:
-    """One batch, drawn two or three times from the same seeds; pictures of the shown seeds are kept."""
-    asked = [prompt.text for prompt, _ in batch], [seed for _, seed in batch], sampling
-    base = generate(pipe, *asked)
-    plain = len(pipe.scheduler.timesteps) * (1.0 + bool(getattr(pipe, "do_classifier_free_guidance", False)))
-    sets = [base, generate(pipe, *asked, [eraser])]
-    if batch[0][0].kind not in MANY:
-        with plain_lora(pipe, eraser.adapter):
-            sets.append(generate(pipe, *asked))
-    views = _views(judge, sets, [seed in shown for _, seed in batch])
-    return [_shot(job, base[i], sets[1][i], [column[i] for column in views], plain) for i, job in enumerate(batch)]
-
-
-def _views(judge: Judge, sets: list[list[Picture]], keep: list[bool]) -> list[list[View]]:
-    """The judge's view of every picture, set by set; the first set is the one without the eraser."""
-    verdicts = [judge.verdict([picture.image for picture in pictures]) for pictures in sets]
-    return [
-        [view(picture.image, seen, i, sets[0][i].image, verdicts[0], keep[i]) for i, picture in enumerate(pictures)]
-        for pictures, seen in zip(sets, verdicts, strict=True)
-    ]
-
-
-def _shot(job: Job, base: Picture, gated: Picture, views: list[View], plain: float) -> Shot:
-    decision = gated.decisions[0] if gated.decisions else Decision(False, by="mode")
-    spent = plain if gated.evaluations is None else gated.evaluations
-    exported = views[2] if len(views) > 2 else None
-    return Shot(*job, views[0], views[1], exported, decision, spent, plain, gated.seconds, base.seconds)

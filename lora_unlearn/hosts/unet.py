@@ -16,6 +16,7 @@ from .schedules import DiffusionSchedule, FlowSchedule
 
 SELECTORS: dict[str, Callable[[str], bool]] = {
     "cross_kv": lambda name: name.endswith((".attn2.to_k", ".attn2.to_v")),
+    "cross_v": lambda name: name.endswith(".attn2.to_v"),
     "all_but_cross": lambda name: "attn2" not in name and not name.startswith(("time_embed", "add_embed")),
 }
 """The prompt's keys and values; and UnGuide's set for nudity."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..evaluate.counting import See, base, exported, gated, label
+from ..evaluate.counting import See, base, drawn, exported, gated, label
 from ..evaluate.prompts import UNRELATED, WITH_CONCEPT, Kind
 from ..evaluate.record import Evaluation, Shot
 from .cards import Card, cards, key
@@ -70,8 +70,7 @@ def _cards(shots: Sequence[Shot], columns: int) -> list[Card]:
 
 
 def _images(shots: Sequence[Shot], see: See) -> list[Image.Image]:
-    drawn = [shot for shot in shots if see is not exported or shot.exported is not None]
-    return [image for shot in drawn if (image := see(shot).image) is not None]
+    return [image for shot in drawn(shots, see) if (image := see(shot).image) is not None]
 
 
 def _failures(evaluation: Evaluation) -> list[Part]:

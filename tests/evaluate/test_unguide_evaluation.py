@@ -18,7 +18,7 @@ from lora_unlearn.demo.checkpoint import load_pipeline, save_checkpoint
 from lora_unlearn.demo.judge import LABELS, Judge
 from lora_unlearn.denoiser import base_hash
 from lora_unlearn.errors import UnlearnError
-from lora_unlearn.evaluate import CLASSES, DemoJudge, Prompt, Protocol, evaluate
+from lora_unlearn.evaluate import CLASSES, Album, DemoJudge, Prompt, Protocol, Saving, evaluate
 from lora_unlearn.gate import Gate
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.generate import Sampling, generate
@@ -154,6 +154,29 @@ def test_many_sentences_get_one_picture_and_no_plain_file(pipe, adapter, judge):
     assert evaluation.figures["paraphrases"]["pictures"] == 1
     assert evaluation.figures["pairs"]["base"] == evaluation.figures["pairs"]["gated"]
     assert evaluation.figures["acc_e"] is evaluation.figures["h"] is None
+
+
+def test_saving_leaves_out_what_is_known_and_says_so(pipe, adapter, judge, off):
+    saving, album = Saving(closed=1, exported=1), Album()
+    saved = evaluate(pipe, adapter, PROTOCOL, judge, SAMPLING, 2, mode="off", saving=saving, album=album)
+    assert saved.figures["acc_e"] == off.figures["acc_e"]
+    assert saved.figures["acc_s"] == off.figures["acc_s"]
+    assert saved.figures["integrity"] == {
+        "identical_share": 1.0, "closed": 2, "unrelated_identical_share": 1.0, "unrelated": 1,
+    }  # fmt: skip
+    assert [shot.compared for shot in saved.shots] == [shot.exported is not None for shot in saved.shots]
+    assert saved.figures["settings"]["saving"] == {"closed": 1, "exported": 1, "extra": None}
+
+
+def test_an_album_spares_the_pictures_that_were_drawn_before(pipe, with_threshold, judge):
+    album = Album()
+    first, second = (
+        evaluate(pipe, with_threshold(-1e9), PROTOCOL, judge, SAMPLING, 1, album=album, strength=strength)
+        for strength in (1.0, 0.5)
+    )
+    for before, after in zip(first.shots, second.shots, strict=True):
+        assert after.base.image is before.base.image
+        assert after.gated.image.tobytes() != before.gated.image.tobytes()
 
 
 def test_the_report_of_a_real_run(off, tmp_path):

@@ -1,0 +1,195 @@
+"""The pictures of an evaluation: which are drawn, in which batches, and what is remembered of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ..adapter import Adapter
+from ..calibrate import text_scores
+from ..guidance import Decision, Eraser
+from ..hosts.diffusers import denoiser_for
+from ..hosts.generate import Picture, Sampling, generate
+from .judge import Judge, Verdict
+from .prompts import EXTRA, MANY, Prompt, Protocol
+from .record import Shot, View, view
+
+SHOWN = 6
+"""Pictures of a prompt that are kept for the report; of the others only the figures stay."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What a long evaluation may leave out: at most so many pictures of each prompt, None for all.
+
+    Attributes:
+        closed: with the eraser, where the prompt's text alone keeps the gate closed. The pictures that are drawn are
+            compared byte for byte; all others count as the model's own, which the guidance returns untouched.
+        exported: with the file as a plain LoRA.
+        extra: of kinds beyond the published protocol.
+    """
+
+    closed: int | None = None
+    exported: int | None = None
+    extra: int | None = None
+
+
+NOTHING = Saving()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture: whether it is drawn with the eraser, and as a plain LoRA; `shut`: its text keeps the gate closed."""
+
+    prompt: Prompt
+    seed: int
+    shut: bool
+    gated: bool
+    exported: bool
+
+
+@dataclass
+class Album:
+    """Pictures without any eraser, remembered from one evaluation to the next (of one model and one sampling)."""
+
+    pages: dict[tuple[str, int], tuple[Picture, Verdict]] = field(default_factory=dict)
+
+    def find(self, jobs: Sequence[Job]) -> list[tuple[Picture, Verdict]] | None:
+        """What is known of all jobs, or None if one of them is new."""
+        found = [self.pages.get((job.prompt.text, job.seed)) for job in jobs]
+        known = [page for page in found if page is not None]
+        return known if len(known) == len(jobs) else None
+
+    def keep(self, jobs: Sequence[Job], pages: Sequence[tuple[Picture, Verdict]]) -> None:
+        """Remember pictures with the judge's verdicts on them."""
+        self.pages |= {(job.prompt.text, job.seed): page for job, page in zip(jobs, pages, strict=True)}
+
+
+def plan(pipe: Any, eraser: Eraser, protocol: Protocol, seeds: Sequence[int], saving: Saving = NOTHING) -> list[Job]:
+    """All prompts with their seeds: all of them, or one for the kinds with many sentences."""
+    texts = [prompt.text for prompt in protocol.prompts]
+    scores = text_scores(denoiser_for(pipe), eraser.adapter.gate, texts)
+    known_shut = eraser.mode == "off" or eraser.strength == 0
+    shut = (
+        (scores < eraser.adapter.gate.text_closed) if eraser.mode == "auto" else torch.full((len(texts),), known_shut)
+    )
+    jobs = []
+    for prompt, closed in zip(protocol.prompts, shut.tolist(), strict=True):
+        many, extra = prompt.kind in MANY, prompt.kind in EXTRA
+        for index, seed in enumerate(seeds[: 1 if many else saving.extra if extra else None]):
+            gated = not closed or within(index, saving.closed)
+            jobs.append(Job(prompt, seed, closed, gated, not many and within(index, saving.exported)))
+    return jobs
+
+
+def within(index: int, limit: int | None) -> bool:
+    """Whether the index-th picture of a prompt is among the first `limit`."""
+    return limit is None or index < limit
+
+
+def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
+    """Batches of one kind and one treatment each, so that the times of open and closed gates do not mix."""
+    groups: dict[tuple, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.prompt.kind, job.shut, job.gated, job.exported), []).append(job)
+    for same in groups.values():
+        for start in range(0, len(same), size):
+            yield same[start : start + size]
+
+
+@contextmanager
+def plain_lora(pipe: Any, adapter: Adapter) -> Iterator[None]:
+    """Within this block the pipeline draws as with the exported file in any LoRA loader at weight 1.
+
+    Unlike a gate that is always open it changes the negative prompt's rows as well.
+    """
+    targets = denoiser_for(pipe).linears(adapter.settings.selector)
+    with adapter.lora.attached(targets), adapter.lora.rows(torch.ones(1)):
+        yield
+
+
+@dataclass
+class Studio:
+    """Draws batches and has them judged.
+
+    Attributes:
+        pipe, eraser, judge, sampling: as `evaluate` got them.
+        shown: seeds whose pictures are kept for the report.
+        album: what was drawn without the eraser.
+    """
+
+    pipe: Any
+    eraser: Eraser
+    judge: Judge
+    sampling: Sampling
+    shown: Sequence[int]
+    album: Album
+
+    def shoot(self, batch: list[Job]) -> list[Shot]:
+        """One batch, drawn up to three times from the same seeds.
+
+        Where bytes are to be compared, the picture without the eraser is drawn in the same batch.
+        """
+        base = self._base(batch, fresh=batch[0].gated and batch[0].shut)
+        plain = len(self.pipe.scheduler.timesteps) * (1.0 + bool(getattr(self.pipe, "do_classifier_free_guidance", 0)))
+        gated = self._draw(batch, [self.eraser]) if batch[0].gated else None
+        exported = None
+        if batch[0].exported:
+            with plain_lora(self.pipe, self.eraser.adapter):
+                exported = self._draw(batch)
+        return [
+            self._shot(job, base[i], gated[i] if gated else None, exported[i] if exported else None, plain)
+            for i, job in enumerate(batch)
+        ]
+
+    def _base(self, batch: list[Job], fresh: bool) -> list[tuple[Picture, Verdict]]:
+        known = None if fresh else self.album.find(batch)
+        if known is None:
+            known = self._draw(batch)
+            self.album.keep(batch, known)
+        return known
+
+    def _draw(self, batch: list[Job], erasers: Sequence[Eraser] = ()) -> list[tuple[Picture, Verdict]]:
+        texts, seeds = [job.prompt.text for job in batch], [job.seed for job in batch]
+        pictures = generate(self.pipe, texts, seeds, self.sampling, erasers)
+        verdict = self.judge.verdict([picture.image for picture in pictures])
+        return [(picture, verdict.row(i)) for i, picture in enumerate(pictures)]
+
+    def _shot(
+        self,
+        job: Job,
+        base: tuple[Picture, Verdict],
+        gated: tuple[Picture, Verdict] | None,
+        exported: tuple[Picture, Verdict] | None,
+        plain: float,
+    ) -> Shot:
+        def seen(page: tuple[Picture, Verdict]) -> View:
+            return view(page[0].image, page[1], base[0].image, base[1], job.seed in self.shown)
+
+        after = gated or base
+        shot = Shot(
+            job.prompt,
+            job.seed,
+            seen(base),
+            seen(after),
+            seen(exported) if exported else None,
+            after[0].decisions[0] if after[0].decisions else Decision(False, by="mode"),
+            plain if after[0].evaluations is None else after[0].evaluations,
+            plain,
+            after[0].seconds,
+            base[0].seconds,
+            compared=gated is not None,
+        )
+        return shot if gated else replace(shot, decision=self._closed(job))
+
+    def _closed(self, job: Job) -> Decision:
+        """The decision of a picture that was not drawn again, which the text alone gives."""
+        if self.eraser.mode != "auto" or self.eraser.strength == 0:
+            return Decision(False, by="mode")
+        gate = self.eraser.adapter.gate
+        score = float(text_scores(denoiser_for(self.pipe), gate, [job.prompt.text])[0])
+        return Decision(False, score, gate.text_closed, "text")
