@@ -131,6 +131,13 @@ def _erase(add: Parser) -> None:
     )
     add.add_argument("--objective", choices=("unguide", "redirect", "surgical"), help="what the adapter learns")
     add.add_argument("--rank", type=whole(1, 4096), help="number of directions; decides the file's size")
+    add.add_argument(
+        "--layers",
+        dest="selector",
+        choices=("cross_v", "cross_kv", "all_but_cross"),
+        help="where the adapter sits: the values of the prompt's attention (default), keys and values, or everything "
+        "else, as UnGuide does for nudity (paper mode alone)",
+    )
     add.add_argument("--iterations", type=whole(1), help="updates at most")
     add.add_argument("--learning-rate", type=number(1e-9, 1e3), help="step size of the updates")
     add.add_argument("--gamma", type=number(0, 100), help="strength of negative guidance in the target")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,13 @@ STYLE_CONTEXTS = (
     "a still life, {}",
     "art, {}",
 )
+STYLE_JOINTS = (", {}", " in the manner of {}", " in {}", "{}")
+"""How a style hangs on what is drawn in it: what is left out when it goes."""
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A concept and everything that the user said about it.
+    """A concept and everything that the user said about it. Brackets in its words are letters, not weights.
 
     Attributes:
         name: the words to erase, for example "cat" or "Van Gogh style".
@@ -63,34 +66,57 @@ class Concept:
     @property
     def probe(self) -> str:
         """The prompt that stands for the concept when the gate compares."""
-        return f"a photo of a {self.name} {self.of}".strip()
+        return f"a photo of a {self._spoken(self.name)}"
+
+    def _spoken(self, word: str) -> str:
+        """One of the concept's words as it stands in prompts."""
+        return f"{literal(word)} {literal(self.of)}".strip()
 
     def pairs(self) -> list[tuple[str, str]]:
         """(target prompt, reference prompt): every word in every context.
 
-        The reference has the replacement in the same place; without one it is the empty prompt.
+        The reference has the replacement in the same place; without one it is the same thing without the style, and
+        the empty prompt where nothing would be left.
         """
-        replacement = self.replace_with.strip() or self.of.strip()
+        replacement = literal(self.replace_with.strip() or self.of.strip())
         return [
-            (context.format(f"{word} {self.of}".strip()), context.format(replacement) if replacement else "")
+            (context.format(self._spoken(word)), context.format(replacement) if replacement else without(context))
             for word in self.words
             for context in contexts(word)
         ]
 
     def beside(self, others: Sequence[str]) -> list[tuple[str, str]]:
         """(target prompt, reference prompt) with other prompts in front: the concept goes, the other thing stays."""
-        words = self.words
-        return [
-            (f"{other} and a {words[index % len(words)]} {self.of}".strip(), other)
-            for index, other in enumerate(others)
-        ]
+        words, together = self.words, []
+        for index, other in enumerate(others):
+            word = words[index % len(words)]
+            joint = ", " if is_style(word) else " and a "
+            together.append((other + joint + self._spoken(word), other))
+        return together
 
     def kept(self) -> list[str]:
         """Prompts of the things to keep, and of the thing whose attribute goes."""
         words = [word for word in (*self.keep, self.of) if word.strip()]
-        return [context.format(word) for word in words for context in contexts(word)]
+        return [context.format(literal(word)) for word in words for context in contexts(word)]
+
+
+def is_style(word: str) -> bool:
+    """Whether the user calls it a style: its last word is "style"."""
+    return word.lower().split()[-1:] == ["style"]
 
 
 def contexts(word: str) -> tuple[str, ...]:
-    """Sentence patterns in which a word is practised: those for styles when the word ends in "style"."""
-    return STYLE_CONTEXTS if word.lower().split()[-1:] == ["style"] else OBJECT_CONTEXTS
+    """Sentence patterns in which a word is practised."""
+    return STYLE_CONTEXTS if is_style(word) else OBJECT_CONTEXTS
+
+
+def without(context: str) -> str:
+    """What is left of a sentence pattern without the concept: its subject if that is a style, nothing if not."""
+    if context not in STYLE_CONTEXTS:
+        return ""
+    return next(context.removesuffix(joint) for joint in STYLE_JOINTS if context.endswith(joint))
+
+
+def literal(words: str) -> str:
+    """Words with a backslash before their brackets, as prompts need it; brackets that have one stay."""
+    return re.sub(r"(?<!\\)([()\[\]])", r"\\\1", words)

@@ -105,6 +105,14 @@ def derivative(x: Tensor, sigma: Tensor, prediction: Tensor, prediction_type: Pr
     return (x - denoised) / spread
 
 
+def from_denoised(x: Tensor, sigma: Tensor, denoised: Tensor, prediction_type: PredictionType) -> Tensor:
+    """The native prediction, for hosts whose network hands out the denoised state: (B,C,H,W), sigma (B,) above zero."""
+    spread = sigma.view(-1, *[1] * (x.ndim - 1))
+    if prediction_type in ("epsilon", "flow"):
+        return (x - denoised) / spread
+    return (x / (spread**2 + 1) - denoised) * (spread**2 + 1).sqrt() / spread
+
+
 def base_hash(denoiser: Denoiser) -> str:
     """A short stable name for the base weights: the same in every host, whatever dtype it keeps them in.
 

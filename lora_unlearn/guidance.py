@@ -79,7 +79,6 @@ class Decision:
 @dataclass
 class _Worker:
     eraser: Eraser
-    concept: Conditioning
     decisions: list[Decision] = field(default_factory=list)
     changes: dict[int, Tensor] = field(default_factory=dict)
     """What the adapter changes for a picture at this very step, where the probe has just measured it."""
@@ -90,7 +89,7 @@ class Guidance:
 
     Args:
         erasers: the adapters, attached to the host's model by the caller.
-        encode: the host's encoder.
+        encode: the host's encoder, asked only when a gate probes.
         steps: network steps of the run.
 
     Attributes:
@@ -98,10 +97,8 @@ class Guidance:
     """
 
     def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], steps: int) -> None:
-        self.empty = encode([""])
-        self.workers = [
-            _Worker(eraser, encode([eraser.adapter.concept.probe])) for eraser in erasers if eraser.strength != 0
-        ]
+        self.encode = encode
+        self.workers = [_Worker(eraser) for eraser in erasers if eraser.strength != 0]
         self.steps = steps
         self.evaluations: list[float] = []
 
@@ -171,7 +168,7 @@ class Guidance:
         rows = call.positive[waiting]
         gate = worker.eraser.adapter.gate
         repeat = torch.zeros(len(rows), dtype=torch.long)
-        concept = self._extra(call, rows, waiting, worker.concept[repeat])
+        concept = self._extra(call, rows, waiting, self.encode([worker.eraser.adapter.concept.probe])[repeat])
         empty = self._empty(call, base, waiting)
         scores = []
         if gate.statistic in ("kappa", "both"):
@@ -186,12 +183,13 @@ class Guidance:
 
     def _empty(self, call: Call, base: Tensor, waiting: list[int]) -> Tensor:
         """The prediction for the empty prompt: the host's own negative row where that is what it holds."""
+        empty = self.encode([""])
         if call.negative is not None:
             negative = call.negative[waiting]
-            text, blank = call.conditioning[negative].tensors["text"], self.empty.tensors["text"]
+            text, blank = call.conditioning[negative].tensors["text"], empty.tensors["text"]
             if text.shape[1:] == blank.shape[1:] and bool((text == blank).all()):
                 return base[negative]
-        blank_rows = self.empty[torch.zeros(len(waiting), dtype=torch.long)]
+        blank_rows = empty[torch.zeros(len(waiting), dtype=torch.long)]
         return self._extra(call, call.positive[waiting], waiting, blank_rows)
 
     def _mix(self, base: Tensor, call: Call) -> Tensor:

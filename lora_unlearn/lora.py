@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +38,9 @@ class LoraLayer(nn.Module):
         return self.scale * self.rank
 
     def forward(self, x: Tensor) -> Tensor:
-        """The residual for inputs (..., in), in the dtype of x."""
-        low = F.linear(x.float(), self.down)
-        return (self.scale * F.linear(low, self.up)).to(x.dtype)
+        """The residual for inputs (..., in), in the dtype and on the device of x, wherever the layer's weight lies."""
+        low = F.linear(x.float(), self.down.to(x.device))
+        return (self.scale * F.linear(low, self.up.to(x.device))).to(x.dtype)
 
 
 class Lora(nn.Module):
@@ -75,49 +76,76 @@ class Lora(nn.Module):
         finally:
             self.row_scale = before
 
-    @contextmanager
-    def attached(self, targets: Mapping[str, Target]) -> Iterator[Lora]:
-        """Attach to live layers, inactive until `rows` is entered; detach on leaving, exactly.
+    def attach(self, targets: Mapping[str, Target]) -> Attachment:
+        """Attach to live layers, inactive until `rows` is entered; the caller detaches.
 
         Raises:
             UnlearnError: if a layer is missing or has another shape; then nothing was attached.
         """
         check_targets(self, targets)
-        restore: list[Callable[[], None]] = []
+        attachment = Attachment()
+        for name, layer in self.items():
+            layer.to(targets[name].linear.weight.device)
+            attachment.forwards.append(_Forward(self, layer, targets[name]))
+        return attachment
+
+    @contextmanager
+    def attached(self, targets: Mapping[str, Target]) -> Iterator[Lora]:
+        """Within this block the adapter is attached; afterwards the layers are exactly as before.
+
+        Raises:
+            UnlearnError: as `attach` does.
+        """
+        attachment = self.attach(targets)
         try:
-            for name, layer in self.items():
-                layer.to(targets[name].linear.weight.device)
-                restore.append(_attach(self, layer, targets[name]))
             yield self
         finally:
-            for undo in reversed(restore):
-                undo()
+            attachment.detach()
 
 
-def _attach(lora: Lora, layer: LoraLayer, target: Target) -> Callable[[], None]:
-    linear, own = target.linear, target.linear.__dict__.get("forward")
-    plain = linear.forward
+class Attachment:
+    """An adapter's place on live layers. Attachments to the same layers may be taken off in any order."""
 
-    def forward(x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        base = plain(x, *args, **kwargs)
-        if lora.row_scale is None:
+    def __init__(self) -> None:
+        self.forwards: list[_Forward] = []
+
+    def detach(self) -> None:
+        """Give the layers their own forward back; a second time does nothing."""
+        while self.forwards:
+            self.forwards.pop().remove()
+
+
+class _Forward:
+    """Stands in for a layer's forward: its own result and, while rows are switched on, the residual."""
+
+    def __init__(self, lora: Lora, layer: LoraLayer, target: Target) -> None:
+        self.lora, self.layer, self.target = lora, layer, target
+        self.own = target.linear.__dict__.get("forward")
+        self.plain: Callable[..., Tensor] = target.linear.forward
+        self.live = True
+        target.linear.forward = self  # type: ignore[method-assign,assignment]
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        base = self.plain(x, *args, **kwargs)
+        if self.lora.row_scale is None or not self.live:
             return base
-        scale = lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
-        residual = layer(x) * scale
-        if target.rows == slice(None):
+        scale = self.lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
+        residual = self.layer(x) * scale
+        if self.target.rows == slice(None):
             return base + residual
         out = base.clone()
-        out[..., target.rows] += residual
+        out[..., self.target.rows] += residual
         return out
 
-    def undo() -> None:
-        if own is None:
-            del linear.forward
-        else:
-            linear.forward = own  # type: ignore[method-assign]
-
-    linear.forward = forward  # type: ignore[method-assign,assignment]
-    return undo
+    def remove(self) -> None:
+        """Put the layer's forward back, or go silent under what was put over it since."""
+        self.live = False
+        linear = self.target.linear
+        while isinstance(top := linear.__dict__.get("forward"), _Forward) and not top.live:
+            if top.own is None:
+                del linear.forward
+            else:
+                linear.forward = top.own  # type: ignore[method-assign]
 
 
 def check_targets(lora: Lora, targets: Mapping[str, Target]) -> None:

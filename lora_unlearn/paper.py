@@ -15,6 +15,7 @@ from torch import Tensor
 from .adapter import Adapter
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, derivative
+from .gate import raw
 from .lora import Lora, new_lora
 from .objectives import OBJECTIVES
 from .settings import Settings
@@ -30,6 +31,7 @@ PAPER = Settings(
     learning_rate=3e-5,
     trajectory_steps=50,
     guidance_scale=9.0,
+    selector="cross_kv",
 )
 OPEN_STRENGTH, CLOSED_STRENGTH = 2.0, -1.0
 """s = 1 - w for w1 = -1 and w2 = 2."""
@@ -72,12 +74,12 @@ def _loss(denoiser: Denoiser, lora: Lora, prompts: Prompts, settings: Settings, 
     rows = torch.randint(0, len(prompts.target), (settings.batch,), generator=generator)
     target, reference = prompts.target[rows], prompts.reference[rows]
     stop_at = int(torch.randint(0, settings.trajectory_steps, (1,), generator=generator))
-    with lora.rows(torch.ones(settings.batch)):
+    with lora.rows(torch.ones(1)):
         x, sigma = partial_sampling(denoiser, target, prompts.empty, settings, stop_at, generator)
     with torch.no_grad():
         e_target, e_reference = denoiser.predict(x, sigma, target), denoiser.predict(x, sigma, reference)
     goal = OBJECTIVES[settings.objective](e_target, e_reference, e_reference, settings.gamma)
-    with lora.rows(torch.ones(settings.batch)):
+    with lora.rows(torch.ones(1)):
         return (denoiser.predict(x, sigma, target).float() - goal.float()).square().mean()
 
 
@@ -92,10 +94,10 @@ def partial_sampling(
 ) -> tuple[Tensor, Tensor]:
     """`stop_at` guided DDIM steps from noise: the state (B,C,H,W) and its noise level (B,)."""
     count, sigmas = len(prompt), denoiser.sigmas(settings.trajectory_steps)
-    x, blank = denoiser.initial_noise(count, generator), empty[torch.zeros(count, dtype=torch.long)]
+    x, both = denoiser.initial_noise(count, generator), Conditioning.cat([empty[[0] * count], prompt])
     for index in range(stop_at):
         sigma = sigmas[index].expand(count).to(x.device)
-        e_blank, e_prompt = denoiser.predict(x, sigma, blank), denoiser.predict(x, sigma, prompt)
+        e_blank, e_prompt = denoiser.predict(torch.cat([x, x]), sigma.repeat(2), both).chunk(2)
         guided = e_blank + settings.guidance_scale * (e_prompt - e_blank)
         x = x + derivative(x, sigma, guided, denoiser.prediction_type) * (sigmas[index + 1] - sigmas[index]).to(x)
     return x, sigmas[stop_at].expand(count).to(x.device)
@@ -119,26 +121,20 @@ def opens(
     """
     settings = replace(adapter.settings, guidance_scale=guidance_scale, trajectory_steps=50)
     norms = [
-        _mean_change(denoiser, adapter, text, settings, repeats, steps_run, torch.Generator().manual_seed(seed))
-        for text in (prompt, "")
+        float(changes(denoiser, adapter, text, settings, repeats, steps_run, seed).mean()) for text in (prompt, "")
     ]
     return norms[0] > norms[1], norms[0], norms[1]
 
 
 @torch.no_grad()
-def _mean_change(
-    denoiser: Denoiser,
-    adapter: Adapter,
-    text: str,
-    settings: Settings,
-    repeats: int,
-    steps_run: int,
-    generator: torch.Generator,
-) -> float:
-    prompt = denoiser.encode([text])[torch.zeros(repeats, dtype=torch.long)]
+def changes(
+    denoiser: Denoiser, adapter: Adapter, text: str, settings: Settings, repeats: int, steps_run: int, seed: int
+) -> Tensor:
+    """Norms (repeats,) of the adapter's change of the prediction, each on a base trajectory of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    prompt = denoiser.encode([text])[[0] * repeats]
     x, sigma = partial_sampling(denoiser, prompt, denoiser.encode([""]), settings, steps_run, generator)
     with adapter.lora.attached(denoiser.linears(settings.selector)):
         base = denoiser.predict(x, sigma, prompt)
         with adapter.lora.rows(torch.ones(repeats)):
-            change = denoiser.predict(x, sigma, prompt) - base
-    return float(change.flatten(1).norm(dim=1).mean())
+            return raw(denoiser.predict(x, sigma, prompt) - base)

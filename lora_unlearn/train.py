@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -123,21 +124,28 @@ class Prompts:
 
 def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
     """Encode a concept's prompt pairs, the empty prompt and the prompts to keep."""
-    pairs = concept.pairs()
-    kept = [*concept.kept(), *keep] or [""]
-    empty = denoiser.encode([""])
+    pairs, together = concept.pairs(), concept.beside(keep[:BESIDE] or [""])
     shared = all(reference == "" for _, reference in pairs)
-    target = denoiser.encode([prompt for prompt, _ in pairs])
-    if shared:
-        reference = empty[torch.zeros(len(pairs), dtype=torch.long)]
-    else:
-        reference = denoiser.encode([prompt for _, prompt in pairs])
-    together = concept.beside(keep[:BESIDE] or [""])
-    beside, alone = (
-        denoiser.encode([prompt for prompt, _ in together]),
-        denoiser.encode([prompt for _, prompt in together]),
+    target, reference, empty, kept, beside, alone = _encode_alike(
+        denoiser,
+        [prompt for prompt, _ in pairs],
+        [prompt for _, prompt in pairs],
+        [""],
+        [*concept.kept(), *keep] or [""],
+        [prompt for prompt, _ in together],
+        [prompt for _, prompt in together],
     )
-    return Prompts(target, reference, empty, denoiser.encode(kept), beside, alone, shared)
+    return Prompts(target, reference, empty, kept, beside, alone, shared)
+
+
+def _encode_alike(denoiser: Denoiser, *groups: list[str]) -> list[Conditioning]:
+    """Encode groups of prompts to conditionings of one length, however long the longest prompt is."""
+    parts = [denoiser.encode(group) for group in groups]
+    if len({part.tensors["text"].shape[1] for part in parts}) > 1:
+        every = denoiser.encode([prompt for group in groups for prompt in group])
+        ends = list(accumulate(len(group) for group in groups))
+        parts = [every[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
+    return parts
 
 
 def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) -> Lora:
@@ -163,11 +171,16 @@ def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, gamma: 
 
     Every layer maps an edited token c + c M as it would map c + shift: down = the edit's directions,
     up = W rest.T for the layer's own weight W.
+
+    Raises:
+        UnlearnError: if one of the layers does not read the prompt.
     """
     edit = token_edit(*prompts.text_pairs, prompts.keep, prompts.empty, gamma)
     down, rest = factors(edit, rank)
     layers = {}
     for name, target in targets.items():
+        if target.shape[1] != down.shape[1]:
+            raise UnlearnError(f"{name} does not read the prompt; use random directions for such layers (paper mode).")
         layers[name] = LoraLayer(down, target.weight.detach().float() @ rest.T.to(target.weight.device), 1.0)
     return Lora(layers)
 

@@ -56,12 +56,14 @@ def settings_for(args: argparse.Namespace) -> Settings:
     Raises:
         UnlearnError: for an option that the mode has no use for.
     """
-    names = ("objective", "rank", "iterations", "learning_rate", "gamma", "batch", "seed")
+    names = ("objective", "rank", "selector", "iterations", "learning_rate", "gamma", "batch", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    useless = [name for name in given if name not in ("rank", "seed")] if args.mode == "instant" else []
+    useless = [name for name in given if name not in ("rank", "selector", "seed")] if args.mode == "instant" else []
     if useless:
         option = useless[0].replace("_", "-")
         raise UnlearnError(f"Instant mode trains nothing, so --{option} has no use; leave it out or use --mode fast.")
+    if args.selector == "all_but_cross" and args.mode != "paper":
+        raise UnlearnError("Only paper mode trains layers that do not read the prompt; use --mode paper with them.")
     if args.resume and args.mode == "instant":
         raise UnlearnError("Instant mode has nothing to go on from; leave --resume out.")
     return replace(MODES[args.mode], **given)

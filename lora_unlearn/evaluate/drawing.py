@@ -28,7 +28,8 @@ class Saving:
 
     Attributes:
         closed: with the eraser, where the prompt's text alone keeps the gate closed. The pictures that are drawn are
-            compared byte for byte; all others count as the model's own, which the guidance returns untouched.
+            compared byte for byte; all others count as the model's own, which the guidance returns untouched. Any
+            limit leaves out the kinds with many sentences.
         exported: with the file as a plain LoRA.
         extra: of kinds beyond the published protocol.
     """
@@ -81,7 +82,7 @@ def plan(pipe: Any, eraser: Eraser, protocol: Protocol, seeds: Sequence[int], sa
     for prompt, closed in zip(protocol.prompts, shut.tolist(), strict=True):
         many, extra = prompt.kind in MANY, prompt.kind in EXTRA
         for index, seed in enumerate(seeds[: 1 if many else saving.extra if extra else None]):
-            gated = not closed or within(index, saving.closed)
+            gated = not closed or within(index, 0 if many and saving.closed is not None else saving.closed)
             jobs.append(Job(prompt, seed, closed, gated, not many and within(index, saving.exported)))
     return jobs
 

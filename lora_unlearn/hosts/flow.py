@@ -17,6 +17,7 @@ from .schedules import FlowSchedule, shift_exponent
 PROMPT_LAYERS = ("context_embedder", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 SELECTORS: dict[str, Callable[[str], bool]] = {
     "cross_kv": lambda name: name.endswith((".add_k_proj", ".add_v_proj")),
+    "cross_v": lambda name: name.endswith(".add_v_proj"),
     "context": lambda name: name == "context_embedder",
     "all_but_cross": lambda name: not name.endswith(PROMPT_LAYERS) and not name.startswith("time_text_embed"),
 }
@@ -84,7 +85,7 @@ class FlowDenoiser:
         return torch.randn((count, *self.shape), generator=generator).to(self.device)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
-        """Layers by diffusers' module names: "cross_kv", "context" or "all_but_cross"."""
+        """Layers by diffusers' module names: "cross_kv", "cross_v", "context" or "all_but_cross"."""
         return select(self.network, SELECTORS, selector)
 
 

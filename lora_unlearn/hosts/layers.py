@@ -21,10 +21,21 @@ def select(network: nn.Module, selectors: Mapping[str, Callable[[str], bool]], s
     Raises:
         UnlearnError: for an unknown selector, or one that finds nothing.
     """
+    linears = {name: Target(module) for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    return choose(linears, selectors, selector)
+
+
+def choose(
+    linears: Mapping[str, Target], selectors: Mapping[str, Callable[[str], bool]], selector: str
+) -> dict[str, Target]:
+    """Of all a network's linear layers, by canonical name, those that a selector takes.
+
+    Raises:
+        UnlearnError: for an unknown selector, or one that finds nothing.
+    """
     if selector not in selectors:
         raise UnlearnError(f"Unknown layer selector {selector!r}; this model offers {', '.join(selectors)}.")
-    linears = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-    chosen = {name: Target(linear) for name, linear in linears.items() if selectors[selector](name)}
+    chosen = {name: target for name, target in linears.items() if selectors[selector](name)}
     if not chosen:
         raise UnlearnError(f"The model has no layers of the kind {selector!r}; choose one of {', '.join(selectors)}.")
     return chosen

@@ -77,7 +77,7 @@ class UNetDenoiser:
         return (torch.randn(shape, generator=generator) * self.schedule.first).to(self.device)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
-        """Layers by diffusers' module names: "cross_kv" or "all_but_cross"."""
+        """Layers by diffusers' module names: "cross_kv", "cross_v" or "all_but_cross"."""
         return select(self.network, SELECTORS, selector)
 
 

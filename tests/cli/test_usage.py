@@ -40,6 +40,7 @@ def test_version(run):
         ((*ERASE, "--concept", "cat", "--seed", "-1"), "-1"),
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--gamma", "1"), "--gamma"),
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--resume"), "--resume"),
+        ((*ERASE, "--concept", "cat", "--layers", "all_but_cross"), "paper mode"),
         ((*ERASE, "--concept", "cat\udcff"), "invalid words"),
         ((*GENERATE, "--prompt", "\udcff"), "invalid words"),
         ((*GENERATE, "--steps", "0"), "--steps: 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_unlearn import Concept, UnlearnError
+from lora_unlearn.hosts.prompts import parse, plain
 
 
 def test_every_word_is_practised_in_every_context():
@@ -27,12 +28,25 @@ def test_an_attribute_goes_and_the_thing_stays():
     assert any("apple" in prompt and "red" not in prompt for prompt in concept.kept())
 
 
-def test_a_style_is_practised_as_a_style():
-    assert "a painting, Van Gogh style" in [target for target, _ in Concept("Van Gogh style").pairs()]
+def test_of_a_style_the_subject_stays():
+    concept = Concept("Van Gogh style")
+    assert {("a painting, Van Gogh style", "a painting"), ("a photo in Van Gogh style", "a photo")} <= set(
+        concept.pairs()
+    )
+    assert pairs["Van Gogh style"] == ""
+    assert concept.beside(["a house"]) == [("a house, Van Gogh style", "a house")]
 
 
 def test_beside_other_things_only_the_concept_goes():
     assert Concept("cat").beside(["a house"]) == [("a house and a cat", "a house")]
+
+
+@pytest.mark.parametrize("name", ["miku (vocaloid)", r"miku \(vocaloid\)"])
+def test_brackets_of_a_name_are_no_weights(name):
+    concept = Concept(name, keep=("rin [kagamine]",))
+    prompts = [prompt for pair in concept.pairs() for prompt in pair] + concept.kept() + [concept.probe]
+    assert all(len(parse(prompt)) == 1 and parse(prompt)[0][1] == 1.0 for prompt in prompts)
+    assert any("miku (vocaloid)" in plain(parse(prompt)) for prompt in prompts)
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\n"])

@@ -326,7 +326,7 @@ def test_layers_of_the_joint_attention_are_told_apart():
         width = denoiser.encode([""]).tensors["text"].shape[-1]
         assert [target.shape[1] for target in denoiser.linears("context").values()] == [width]
         assert not names & set(denoiser.linears("all_but_cross"))
-        with pytest.raises(UnlearnError, match="offers cross_kv, context"):
+        with pytest.raises(UnlearnError, match="offers cross_kv, cross_v, context"):
             denoiser.linears("attn2")
     assert "transformer_blocks.0.attn2.to_k" in sd3.linears("all_but_cross")
 
