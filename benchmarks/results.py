@@ -41,12 +41,12 @@ ERASERS: dict[str, tuple[str, Any]] = {
     **{mode: (mode, settings) for mode, settings in MODES.items()},
     "swept": ("paper", SWEPT),
 }
-SAVING = Saving(closed=1, exported=6, extra=3)
+SAVING = Saving(closed=1, exported=2, extra=1)
 
 
 def main() -> None:
     """Erase and evaluate, or print the table."""
-    options = common.options(__doc__ or "", modes="fast,instant", seeds="0,1,2", count=17, paraphrases=18, table=False)
+    options = common.options(__doc__ or "", modes="fast,instant", seeds="0,1,2", count=17, paraphrases=3, table=False)
     if options.table:
         print(table(options.out))
         return
@@ -76,7 +76,7 @@ def measured(pipe, judge, name: str, mode: str, seed: int, count: int, paraphras
         adapter,
         protocol,
         judge,
-        Sampling(steps=30, guidance_scale=5.0, batch=17),
+        Sampling(steps=20, guidance_scale=5.0, batch=17),
         count,
         first_seed=1000 * (seed + 1),
         training_seconds=trained,

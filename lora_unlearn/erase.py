@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from torch import Tensor
 
 from .adapter import Adapter
+from .bank import load_bank
 from .calibrate import calibrate
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, base_hash
@@ -18,7 +20,7 @@ from .gate import Gate, encode_direction
 from .lora import Lora
 from .paper import PAPER, train_paper
 from .settings import INSTANT, Settings, for_family
-from .train import Progress, Report, Stop, closed_form, encode, train
+from .train import Progress, Prompts, Report, Stop, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
 MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
@@ -83,17 +85,17 @@ def erase(
     others = without_concept(bank, concept)
     keep, negatives = others[0::2], others[1::2]
     check_negatives(len(negatives))
-    adapter = _unfinished(denoiser, concept, settings, mode)
+    adapter, prompts = _unfinished(denoiser, concept, settings, mode), encode(counted, concept, keep)
     if mode == "instant":
-        targets, prompts = counted.linears(settings.selector), encode(counted, concept, keep)
-        adapter.lora, complete = closed_form(targets, prompts, settings.rank, gamma=settings.gamma), True
+        targets, complete = counted.linears(settings.selector), True
+        adapter.lora = closed_form(targets, prompts, settings.rank, gamma=settings.gamma)
     else:
-        complete = _train(counted, adapter, keep, report, stop, resume, save)
+        complete = _train(counted, adapter, prompts, report, stop, resume, save)
     adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
     if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)
-        adapter.gate = Gate(statistic="text", direction=gate_direction(counted, concept, keep))
+        adapter.gate = Gate(statistic="text", direction=gate_direction(prompts))
         adapter.gate = calibrate(counted, adapter, negatives, report=calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
@@ -115,14 +117,13 @@ def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: 
     )
 
 
-def gate_direction(denoiser: Denoiser, concept: Concept, keep: list[str]) -> str:
+def gate_direction(prompts: Prompts) -> str:
     """Fisher's direction between the concept's tokens and all others, as the gate stores it."""
-    prompts = encode(denoiser, concept, keep)
     return encode_direction(discriminant(prompts.text_pairs[0], prompts.keep, prompts.empty)[0])
 
 
 def _train(
-    counted: Counted, adapter: Adapter, keep: list[str], report: Report, stop: Stop, resume: Adapter | None, save: Save
+    counted: Counted, adapter: Adapter, prompts: Prompts, report: Report, stop: Stop, resume: Adapter | None, save: Save
 ) -> bool:
     """Fill an adapter by training, telling `save` of every update; returns whether it ran to its end."""
 
@@ -144,9 +145,36 @@ def _train(
     if adapter.mode == "paper":
         trained = train_paper(counted, concept, settings, keep_progress, stop, start, done)
     else:
-        trained = train(counted, concept, keep, settings, keep_progress, stop, start, done)
+        trained = train(counted, prompts, settings, keep_progress, stop, start, done)
     adapter.lora, adapter.redirected, adapter.iterations = trained.lora, trained.redirected, trained.iterations
     return trained.complete
+
+
+def recalibrated(
+    denoiser: Denoiser,
+    adapter: Adapter,
+    negatives: Sequence[str] | None = None,
+    positives: Sequence[str] | None = None,
+    false_open_rate: float = 0.01,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Adapter:
+    """A copy of an adapter, with the same layers, whose gate was measured anew on a model; see `calibrate`.
+
+    Args:
+        negatives: prompts that must leave the gate closed; default: `usual_negatives`.
+
+    Raises:
+        UnlearnError: if there are too few negatives for the rate.
+    """
+    if negatives is None:
+        negatives = usual_negatives(denoiser.family, adapter.concept)
+    gate = calibrate(denoiser, adapter, negatives, positives, false_open_rate, report=report)
+    return replace(adapter, gate=gate, base_hash=base_hash(denoiser))
+
+
+def usual_negatives(family: str, concept: Concept) -> list[str]:
+    """The bank's prompts without the concept's words, of them the half that has not shaped the eraser."""
+    return without_concept(load_bank(family), concept)[1::2]
 
 
 def check_negatives(count: int) -> None:

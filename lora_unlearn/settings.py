@@ -18,7 +18,6 @@ class Settings:
         scale: factor of the residual for random directions (UnGuide's alpha).
         iterations, batch, learning_rate: updates with Adam, states in each, step size.
         trajectories, trajectory_steps, guidance_scale: of the recorded states.
-        keep_weight: weight of the squared change that kept prompts may suffer; 0 leaves them out of the loss.
         enough: stop when the matched filter on held-out states reaches this (1: the target is met exactly).
         selector: which layers, see `Denoiser.linears`; by default the values of the prompt's attention, which erase as
             well as keys and values ("cross_kv") of half the rank do, in a file of the same size.
@@ -32,11 +31,10 @@ class Settings:
     scale: float = 1.0
     iterations: int = 60
     batch: int = 16
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-3
     trajectories: int = 8
     trajectory_steps: int = 20
     guidance_scale: float = 4.0
-    keep_weight: float = 0.0
     enough: float = 0.98
     selector: str = "cross_v"
     seed: int = 0

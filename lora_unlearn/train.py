@@ -59,8 +59,7 @@ Stop = Callable[[], bool]
 
 def train(
     denoiser: Denoiser,
-    concept: Concept,
-    keep: list[str],
+    prompts: Prompts,
     settings: Settings = DEFAULT,
     report: Report = lambda progress: None,
     stop: Stop = lambda: False,
@@ -71,8 +70,7 @@ def train(
 
     Args:
         denoiser: the loaded model.
-        concept: what to erase.
-        keep: prompts of other things, which shape the directions (and the loss, with `keep_weight`).
+        prompts: of the concept and of everything else, see `encode`.
         settings: hyper-parameters.
         report: called with `Progress` after every recorded and trained step.
         stop: asked between steps; True ends the training with what there is.
@@ -83,7 +81,6 @@ def train(
     """
     if settings.objective not in OBJECTIVES:
         raise UnlearnError(f"Unknown objective {settings.objective!r}; choose one of {', '.join(OBJECTIVES)}.")
-    prompts = encode(denoiser, concept, keep)
     targets = denoiser.linears(settings.selector)
     lora = start or initial(targets, prompts, settings)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -123,7 +120,10 @@ class Prompts:
 
 
 def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
-    """Encode a concept's prompt pairs, the empty prompt and the prompts to keep."""
+    """Encode a concept's prompt pairs, the empty prompt and the prompts to keep.
+
+    `keep` are prompts of other things; they shape the directions.
+    """
     pairs, together = concept.pairs(), concept.beside(keep[:BESIDE] or [""])
     shared = all(reference == "" for _, reference in pairs)
     target, reference, empty, kept, beside, alone = _encode_alike(

@@ -87,7 +87,7 @@ def load_pipeline(path: str | Path) -> StableDiffusionPipeline:
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=new_tokenizer(),
-        scheduler=_scheduler(read_shapes(path)[1].get("prediction_type", "epsilon")),
+        scheduler=scheduler_for(read_shapes(path)[1].get("prediction_type", "epsilon")),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -105,11 +105,15 @@ def load_demo() -> StableDiffusionPipeline:
     return load_pipeline(WEIGHTS)
 
 
-def _scheduler(prediction: str) -> Any:
+def scheduler_for(prediction: str) -> Any:
+    """A scheduler for what the U-Net predicts: "epsilon", "v_prediction" or "flow"."""
     from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
     if prediction == "flow":
-        return FlowMatchEulerDiscreteScheduler()
+        scheduler = FlowMatchEulerDiscreteScheduler()
+        # What the Stable Diffusion pipeline asks of every scheduler, and this one takes for granted.
+        scheduler.init_noise_sigma, scheduler.scale_model_input = 1.0, lambda sample, timestep: sample
+        return scheduler
     return DDIMScheduler(
         **SCHEDULE, prediction_type=prediction, clip_sample=False, set_alpha_to_one=False, steps_offset=1
     )

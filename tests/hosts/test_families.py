@@ -168,7 +168,7 @@ def test_training_moves_the_adapter_alone(denoiser, down):
     )  # fmt: skip
     prompts = encode(denoiser, Concept("cat"), ["a dog"])
     untrained = closed_form(denoiser.linears(selector), prompts, 2) if down == "edit" else None
-    trained = train(denoiser, Concept("cat"), ["a dog"], settings)
+    trained = train(denoiser, prompts, settings)
     for index, (_, layer) in enumerate(trained.lora.items()):
         start = 0 if untrained is None else untrained.layers[index].up
         assert layer.up.isfinite().all()

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checkpoint import save_checkpoint
+from ..relatives import save_relative
 from .artwork import sprites
 from .scenes import Scene
 from .train_judge import other_artwork, train_judge
@@ -39,7 +40,7 @@ def main() -> None:
     for prediction in ("v_prediction", "flow"):
         path = options.work / f"unet_{prediction}.safetensors"
         relative = train_unet(text, scenes, latents, path, options.relative_steps, prediction, start=unet)
-        save_half(relative, options.out / f"unet_{prediction}.safetensors")
+        save_relative(options.relatives / f"{prediction}.safetensors", relative, unet, prediction)
 
 
 def save_half(network: nn.Module, path: Path) -> None:
@@ -54,13 +55,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--artwork", type=Path, default=Path("node_modules"), help="node_modules with @iconify-json")
     parser.add_argument("--work", type=Path, default=Path("out/recipe"), help="folder for unfinished weights")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "weights", help="folder for results")
+    parser.add_argument("--relatives", type=Path, default=Path("tests/relatives"), help="folder for the relatives")
     for name, default in (
         ("vae", 1200),
         ("decoder", 2000),
         ("text", 2000),
         ("judge", 1500),
         ("unet", 4500),
-        ("relative", 1500),
+        ("relative", 1200),
     ):
         parser.add_argument(f"--{name}-steps", type=int, default=default)
     parser.add_argument("--scenes", type=int, default=6000, help="pictures to encode once")
