@@ -94,6 +94,7 @@ class Guidance:
 
     Attributes:
         evaluations: network evaluations (rows) spent on each picture so far.
+        extra: how many of them the host would not have made by itself.
     """
 
     def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], steps: int) -> None:
@@ -101,6 +102,7 @@ class Guidance:
         self.workers = [_Worker(eraser) for eraser in erasers if eraser.strength != 0]
         self.steps = steps
         self.evaluations: list[float] = []
+        self.extra: list[int] = []
 
     def decisions(self, picture: int) -> list[Decision]:
         """What was decided for one picture, eraser by eraser."""
@@ -148,13 +150,14 @@ class Guidance:
 
     def _base(self, call: Call) -> Tensor:
         pictures = len(call.positive)
-        self.evaluations = self.evaluations or [0.0] * pictures
+        self.evaluations, self.extra = self.evaluations or [0.0] * pictures, self.extra or [0] * pictures
         self.evaluations = [count + len(call.conditioning) / pictures for count in self.evaluations]
         return call.base()
 
     def _extra(self, call: Call, rows: Tensor, pictures: list[int], conditioning: Conditioning) -> Tensor:
         for picture in pictures:
             self.evaluations[picture] += 1
+            self.extra[picture] += 1
         return call.evaluate(rows, conditioning)
 
     def _inside(self, worker: _Worker, call: Call) -> Tensor:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 
 from ..adapter import Adapter
-from ..bank import load_bank
-from ..calibrate import calibrate
-from ..denoiser import base_hash
-from ..erase import without_concept
+from ..describe import gate_lines
+from ..erase import recalibrated
 from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from .console import bars, quiet, say
-from .models import check_replaceable, gate_lines, open_model, output_file, read_prompts
+from .models import check_replaceable, open_model, output_file, read_prompts
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,13 +24,9 @@ def run(args: argparse.Namespace) -> int:
     with quiet(), bars() as shown:
         denoiser = denoiser_for(open_model(args))
         check_family(Eraser(adapter), denoiser.family)
-        if negatives is None:  # the half of the bank that has not shaped the eraser
-            negatives = without_concept(load_bank(denoiser.family), adapter.concept)[1::2]
-        adapter.gate = calibrate(
-            denoiser, adapter, negatives, positives, args.false_open_rate,
-            report=shown.of("calibrating"),
-        )  # fmt: skip
-        adapter.base_hash = base_hash(denoiser)
+        adapter = recalibrated(
+            denoiser, adapter, negatives, positives, args.false_open_rate, report=shown.of("calibrating")
+        )
     adapter.save(out)
     for line in gate_lines(adapter):
         say(line)

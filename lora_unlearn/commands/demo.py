@@ -11,6 +11,7 @@ from typing import Any
 from ..adapter import Adapter
 from ..concept import Concept
 from ..demo.words import THINGS
+from ..describe import percent
 from ..errors import UnlearnError
 from ..evaluate import DemoJudge
 from ..evaluate.prompts import HYPONYMS, NEIGHBOURS, TEMPLATE
@@ -22,7 +23,7 @@ from ..report import Card, demo_page, sheet
 from ..settings import Settings
 from .console import Bars, bars, quiet, say
 from .erase import erase_to
-from .models import open_model, output_folder, percent
+from .models import open_model, output_folder
 from .signals import INTERRUPTED
 
 SETTINGS = Settings()

@@ -13,13 +13,14 @@ from ..adapter import Adapter
 from ..bank import load_bank
 from ..concept import Concept
 from ..denoiser import base_hash
+from ..describe import gate_lines, percent
 from ..erase import LEAST_CHANGE, MODES, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..settings import Settings, for_family
 from ..train import Progress
 from .console import Bars, bars, quiet, say
-from .models import check_replaceable, check_size, gate_lines, open_model, output_file, percent
+from .models import check_replaceable, check_size, open_model, output_file
 from .signals import INTERRUPTED, graceful
 
 SAVE_SECONDS = 20.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..describe import percent
 from ..errors import UnlearnError
 from ..evaluate import CLASSES, ClipJudge, DemoJudge, evaluate, unguide_protocol
 from ..evaluate.judge import Judge
@@ -12,7 +13,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Sampling
 from ..report import write_report
 from .console import bars, quiet, say
-from .models import open_eraser, open_model, output_folder, percent
+from .models import open_eraser, open_model, output_folder
 
 
 def run(args: argparse.Namespace) -> int:

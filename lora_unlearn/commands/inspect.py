@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..adapter import Adapter
+from ..describe import describe
 from .console import say
-from .models import gate_lines, percent
 
 INF = float("inf")
 
@@ -37,20 +37,5 @@ def everything(adapter: Adapter, path: Path) -> dict[str, Any]:
 
 def lines(adapter: Adapter, path: Path) -> list[str]:
     """The same in words, as far as people want to know it."""
-    concept, settings = adapter.concept, adapter.settings
-    said = {
-        "also": ", ".join(concept.also), "of": concept.of, "replaced with": concept.replace_with,
-        "kept": ", ".join(concept.keep),
-    }  # fmt: skip
-    return [
-        f"{path}: erases {concept.name!r} from {adapter.family} models ({path.stat().st_size / 1000:.0f} kB)",
-        *(["NOT FINISHED: the training was interrupted or changed too little"] if adapter.partial else []),
-        *(f"{name}: {value}" for name, value in said.items() if value),
-        f"made in {adapter.mode} mode, {adapter.iterations} updates, objective {settings.objective}, "
-        f"gamma {settings.gamma:g}, learning rate {settings.learning_rate:g}, seed {settings.seed}",
-        f"redirected: {percent(adapter.redirected)}",
-        *gate_lines(adapter),
-        f"layers: {len(adapter.lora.names)} of rank {adapter.lora.rank}, selected as {settings.selector}",
-        f"base model: {adapter.base_hash}, {adapter.prediction_type}",
-        "network evaluations: " + ", ".join(f"{count} for {stage}" for stage, count in adapter.evaluations.items()),
-    ]
+    about, *rest = describe(adapter)
+    return [f"{path}: {about} ({path.stat().st_size / 1000:.0f} kB)", *rest]

@@ -20,9 +20,6 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from .console import say
 
-MENTIONS = 3
-"""How many of the prompts that calibration set aside are shown."""
-
 
 def open_model(args: argparse.Namespace) -> Any:
     """The pipeline that --checkpoint, --device and --dtype name.
@@ -182,29 +179,3 @@ def read_prompts(name: str) -> list[str]:
     if not prompts:
         raise UnlearnError(f"{name} holds no prompts; write one a line.")
     return prompts
-
-
-def percent(share: float | None) -> str:
-    """A share in words for people."""
-    return "not measured" if share is None else f"{100 * share:.1f} %"
-
-
-def gate_lines(adapter: Adapter) -> list[str]:
-    """What is known of an eraser's gate, for people."""
-    gate = adapter.gate
-    when = (
-        "from the text alone"
-        if gate.statistic == "text"
-        else f"by {gate.statistic}, {100 * gate.step:.0f} % into a run"
-    )
-    if gate.false_open_rate is None:
-        return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f} ({when})"]
-    shown = ", ".join(repr(prompt) for prompt in gate.mentions[:MENTIONS])
-    aside = f"; {len(gate.mentions)} more were set aside, being too like it, such as {shown}" if shown else ""
-    return [
-        f"gate: opens from a score of {gate.threshold:.3f} ({when})",
-        f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
-        f"without the concept that it was calibrated on{aside}",
-        f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "
-        f"(95 % interval {percent(gate.true_open_low)} to {percent(gate.true_open_high)})",
-    ]

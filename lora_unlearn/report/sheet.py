@@ -24,7 +24,7 @@ def sheet(
     Returns:
         An RGB picture.
     """
-    font = _font()
+    font = plain_font()
     widest = max((font.getlength(line) for label, _ in rows for line in _wrapped(label, font, cell)), default=0)
     left, top = int(widest) + 3 * GAP, GAP + (LINE + GAP) * bool(columns)
     count = max((len(images) for _, images in rows), default=0)
@@ -78,7 +78,7 @@ def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, cell
     return lines[: max(1, cell // LINE)]
 
 
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def plain_font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     """Pillow's own font: a scalable one where there is one (from Pillow 10.1 on)."""
     try:
         return ImageFont.load_default(LETTER)

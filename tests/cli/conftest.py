@@ -38,7 +38,7 @@ def adapter(model):
     for _, layer in lora.items():
         torch.nn.init.normal_(layer.up, std=0.3)
     plain = {"family": "demo", "base_hash": base_hash(denoiser), "iterations": 5, "redirected": 0.9}
-    return Adapter(lora, Concept("cat"), Settings(rank=2), Gate(), **plain)
+    return Adapter(lora, Concept("cat"), Settings(rank=2, selector="cross_kv"), Gate(), **plain)
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,40 @@ def test_two_adapters_add_up_and_come_off_in_order(layer):
     assert torch.equal(linear(x), plain)
 
 
+def test_attachments_come_off_in_any_order_and_leave_no_trace(layer):
+    linear, lora, targets = layer
+    other = Lora({"k": LoraLayer(torch.randn(1, 6), torch.randn(8, 1), 1.0)})
+    x, ones = torch.randn(2, 6), torch.ones(2)
+    plain = linear(x)
+    below, above = lora.attach(targets), other.attach(targets)
+    with lora.rows(ones), other.rows(ones):
+        both = linear(x)
+        below.detach()
+        second = linear(x)
+        above.detach()
+        below.detach()  # again, as a host may
+        assert torch.equal(linear(x), plain)
+    assert "forward" not in linear.__dict__
+    assert not torch.allclose(both, second) and not torch.allclose(second, plain)
+
+
+def test_an_attachment_under_someone_elses_wrapper_goes_silent(layer):
+    linear, lora, targets = layer
+    x = torch.randn(2, 6)
+    plain = linear(x)
+    attachment = lora.attach(targets)
+    ours = linear.forward
+    linear.forward = lambda x: ours(x) + 1
+    attachment.detach()
+    with lora.rows(torch.ones(2)):
+        assert torch.equal(linear(x), plain + 1)
+        linear.forward = ours  # the other one puts back what it found
+        again = lora.attach(targets)
+        assert not torch.equal(linear(x), plain)
+        again.detach()
+    assert "forward" not in linear.__dict__ and torch.equal(linear(x), plain)
+
+
 def test_a_slice_of_a_fused_layer_is_changed_alone():
     torch.manual_seed(0)
     linear = nn.Linear(6, 12)

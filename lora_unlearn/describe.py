@@ -1,0 +1,55 @@
+"""What is known of an eraser, in lines for people."""
+
+from __future__ import annotations
+
+from .adapter import Adapter
+
+MENTIONS = 3
+"""How many of the prompts that calibration set aside are shown."""
+
+
+def describe(adapter: Adapter) -> list[str]:
+    """What it erases, how it was made, what its gate promises and where it sits, as far as people want to know it."""
+    concept, settings = adapter.concept, adapter.settings
+    said = {
+        "also": ", ".join(concept.also), "of": concept.of, "replaced with": concept.replace_with,
+        "kept": ", ".join(concept.keep),
+    }  # fmt: skip
+    return [
+        f"erases {concept.name!r} from {adapter.family} models",
+        *(["NOT FINISHED: the training was interrupted or changed too little"] if adapter.partial else []),
+        *(f"{name}: {value}" for name, value in said.items() if value),
+        f"made in {adapter.mode} mode, {adapter.iterations} updates, objective {settings.objective}, "
+        f"gamma {settings.gamma:g}, learning rate {settings.learning_rate:g}, seed {settings.seed}",
+        f"redirected: {percent(adapter.redirected)}",
+        *gate_lines(adapter),
+        f"layers: {len(adapter.lora.names)} of rank {adapter.lora.rank}, selected as {settings.selector}",
+        f"base model: {adapter.base_hash}, {adapter.prediction_type}",
+        "network evaluations: " + ", ".join(f"{count} for {stage}" for stage, count in adapter.evaluations.items()),
+    ]
+
+
+def gate_lines(adapter: Adapter) -> list[str]:
+    """What is known of an eraser's gate, for people."""
+    gate = adapter.gate
+    when = (
+        "from the text alone"
+        if gate.statistic == "text"
+        else f"by {gate.statistic}, {100 * gate.step:.0f} % into a run"
+    )
+    if gate.false_open_rate is None:
+        return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f} ({when})"]
+    shown = ", ".join(repr(prompt) for prompt in gate.mentions[:MENTIONS])
+    aside = f"; {len(gate.mentions)} more were set aside, being too like it, such as {shown}" if shown else ""
+    return [
+        f"gate: opens from a score of {gate.threshold:.3f} ({when})",
+        f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
+        f"without the concept that it was calibrated on{aside}",
+        f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "
+        f"(95 % interval {percent(gate.true_open_low)} to {percent(gate.true_open_high)})",
+    ]
+
+
+def percent(share: float | None) -> str:
+    """A share in words for people."""
+    return "not measured" if share is None else f"{100 * share:.1f} %"

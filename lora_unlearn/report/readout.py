@@ -1,0 +1,117 @@
+"""What gates decided, picture by picture: as lines of text and as a chart of scores against thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from ..guidance import Decision
+from .sheet import GAP, INK, LINE, PAPER, SOFT, plain_font
+
+OPEN, CLOSED, TRACK = (194, 65, 12), (71, 110, 143), (233, 230, 222)
+BAR = 260
+"""Width of a bar's track in pixels."""
+MARGIN = 0.08
+"""Share of the scores' range that a track goes on beyond it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one gate decided about one prompt of one picture.
+
+    Attributes:
+        picture: number of the picture in its batch, from 1.
+        part: number of the prompt, from 1, where a picture has several (regions); 0 where it has one.
+        concept: what the eraser erases.
+        decision: as the guidance made it.
+    """
+
+    picture: int
+    part: int
+    concept: str
+    decision: Decision
+
+    @property
+    def label(self) -> str:
+        """Which picture, prompt and eraser this is about."""
+        return f"picture {self.picture}{f', prompt {self.part}' if self.part else ''}: {self.concept}"
+
+    @property
+    def verdict(self) -> str:
+        """The decision in words."""
+        decision = self.decision
+        if decision.open is None:
+            return "not decided"
+        said = "open" if decision.open else "closed"
+        if decision.score is None or decision.threshold is None:
+            return f"{said} (set by hand)"
+        return f"{said}, score {decision.score:.2f}, threshold {decision.threshold:.2f}"
+
+
+def readings(concepts: Sequence[str], pictures: Sequence[Sequence[Sequence[Decision]]]) -> list[Reading]:
+    """Readings in order.
+
+    Args:
+        concepts: what each eraser erases.
+        pictures: for each picture and each of its prompts the decisions, one for each eraser.
+    """
+    return [
+        Reading(number, part if len(prompts) > 1 else 0, concept, decision)
+        for number, prompts in enumerate(pictures, 1)
+        for part, decisions in enumerate(prompts, 1)
+        for concept, decision in zip(concepts, decisions, strict=True)
+    ]
+
+
+def cost_line(evaluations: float, extra: float) -> str:
+    """What the pictures cost.
+
+    Args:
+        evaluations: network evaluations in all.
+        extra: how many of them gates and erasers added.
+    """
+    share = extra / (evaluations - extra) if evaluations > extra else 0.0
+    return f"cost: {evaluations:.0f} network evaluations, {extra:.0f} of them for erasing ({100 * share:.0f} % more)"
+
+
+def readout_chart(found: Sequence[Reading]) -> Image.Image:
+    """A bar for each reading that has a score: its length the score, the upright line the threshold.
+
+    Each eraser has a scale of its own, because scores of different erasers do not compare.
+    """
+    font = plain_font()
+    left = 2 * GAP + int(max((font.getlength(reading.label) for reading in found), default=0))
+    right = int(max((font.getlength(reading.verdict) for reading in found), default=0))
+    row = LINE + 2 * GAP
+    page = Image.new("RGB", (left + BAR + right + 4 * GAP, row * max(1, len(found)) + 2 * GAP), PAPER)
+    pen = ImageDraw.Draw(page)
+    for index, reading in enumerate(found):
+        top = GAP + index * row
+        pen.text((GAP, top + GAP), reading.label, INK, font)
+        pen.text((left + BAR + 3 * GAP, top + GAP), reading.verdict, INK if reading.decision.open else SOFT, font)
+        _bar(pen, reading, _range(found, reading.concept), left + GAP, top + GAP)
+    return page
+
+
+def _range(found: Sequence[Reading], concept: str) -> tuple[float, float]:
+    """From where to where the scale of an eraser goes: over its scores, its thresholds and zero."""
+    mine = [reading.decision for reading in found if reading.concept == concept]
+    values = [0.0, *(value for each in mine for value in (each.score, each.threshold) if value is not None)]
+    low, high = min(values), max(values)
+    room = MARGIN * (high - low) or 1.0
+    return low - room * (low < 0), high + room
+
+
+def _bar(pen: ImageDraw.ImageDraw, reading: Reading, span: tuple[float, float], left: int, top: int) -> None:
+    """Draw one bar with its threshold; an empty track where no score was asked for."""
+    decision, (low, high) = reading.decision, span
+    pen.rectangle((left, top, left + BAR, top + LINE), TRACK)
+    if decision.score is None or decision.threshold is None:
+        return
+    zero, score, threshold = (
+        left + round(BAR * (value - low) / (high - low)) for value in (0.0, decision.score, decision.threshold)
+    )
+    pen.rectangle((min(zero, score), top, max(zero, score), top + LINE), OPEN if decision.open else CLOSED)
+    pen.line((threshold, top - 3, threshold, top + LINE + 3), INK, 2)

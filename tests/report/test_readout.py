@@ -1,0 +1,52 @@
+"""The read-out of gates: one line and one bar for each decision."""
+
+from __future__ import annotations
+
+from lora_unlearn.guidance import Decision
+from lora_unlearn.report import cost_line, readings, readout_chart
+from lora_unlearn.report.readout import CLOSED, OPEN, TRACK
+
+OPENED, SHUT = Decision(True, 3.0, 1.5, "text"), Decision(False, 0.5, 1.5, "text")
+
+
+def pixels(page, colour):
+    return dict((found, count) for count, found in page.getcolors(page.width * page.height)).get(colour, 0)
+
+
+def test_every_picture_prompt_and_eraser_has_a_line():
+    found = readings(["cat", "dog"], [[[OPENED, SHUT]], [[SHUT, Decision(True, by="mode")], [Decision(), SHUT]]])
+    assert [f"{reading.label}: {reading.verdict}" for reading in found] == [
+        "picture 1: cat: open, score 3.00, threshold 1.50",
+        "picture 1: dog: closed, score 0.50, threshold 1.50",
+        "picture 2, prompt 1: cat: closed, score 0.50, threshold 1.50",
+        "picture 2, prompt 1: dog: open (set by hand)",
+        "picture 2, prompt 2: cat: not decided",
+        "picture 2, prompt 2: dog: closed, score 0.50, threshold 1.50",
+    ]
+
+
+def test_bars_are_as_long_as_scores():
+    page = readout_chart(readings(["cat"], [[[OPENED]], [[SHUT]]]))
+    assert 5 < pixels(page, OPEN) / pixels(page, CLOSED) < 7
+
+
+def test_each_eraser_has_a_scale_of_its_own():
+    small = Decision(True, 0.03, 0.015, "text")
+    both, one = (
+        readout_chart(readings(["cat", "dog"], [[[OPENED, small]]])),
+        readout_chart(readings(["cat"], [[[OPENED]]])),
+    )
+    assert abs(pixels(both, OPEN) - 2 * pixels(one, OPEN)) < 0.05 * pixels(one, OPEN)
+
+
+def test_scores_below_zero_and_none_at_all_are_drawn():
+    below = readout_chart(readings(["cat"], [[[Decision(False, -2.0, -1.0, "probe")]]]))
+    assert pixels(below, CLOSED) > pixels(below, TRACK)
+    by_hand = readout_chart(readings(["cat"], [[[Decision(True, by="mode")]]]))
+    assert pixels(by_hand, TRACK) > 0 and pixels(by_hand, OPEN) == pixels(by_hand, CLOSED) == 0
+    assert readout_chart([]).height > 0
+
+
+def test_costs():
+    assert cost_line(24, 8) == "cost: 24 network evaluations, 8 of them for erasing (50 % more)"
+    assert cost_line(0, 0) == "cost: 0 network evaluations, 0 of them for erasing (0 % more)"
