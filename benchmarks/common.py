@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT
 from lora_unlearn.hosts.generate import Sampling, generate
 
 SAMPLING = Sampling(steps=30, guidance_scale=5.0, batch=32)
+QUICK = replace(SAMPLING, steps=12)
+"""Where many erasers are compared: the base model draws all objects in so few steps, too."""
+Sets = dict[str, tuple[list[str], list[str]]]
+"""Groups of prompts, each with what should be on the pictures."""
 
 
 def options(description: str, **more: Any) -> argparse.Namespace:
@@ -112,3 +118,55 @@ def instead(pipe: Any, prompts: Sequence[str], erasers: Sequence[Any]) -> dict[s
         "labels": dict(Counter(seen(images)).most_common(4)),
         "saturation": round(float(saturation) / len(images), 1),
     }
+
+
+def prompt_sets(name: str, targets: int = 18, synonyms: int = 8, others: int = 2) -> Sets:
+    """Held-out sentences: `targets` with the concept, `synonyms` with each synonym, `others` with each other object."""
+    asked = [pattern.format(name) for pattern in HELD_OUT[:targets]]
+    alike = [pattern.format(word) for word in CLASSES[name] for pattern in HELD_OUT[:synonyms]]
+    rest = [thing for thing in THINGS if thing != name for _ in range(others)]
+    return {
+        "target": (asked, [name] * len(asked)),
+        "synonyms": (alike, [name] * len(alike)),
+        "others": ([HELD_OUT[i % others].format(thing) for i, thing in enumerate(rest)], rest),
+    }
+
+
+def judged(pipe: Any, sets: Sets, erasers: Sequence[Any] = (), sampling: Sampling = QUICK) -> dict[str, Any]:
+    """The share of each set judged as wanted, and what is on the first set's pictures instead.
+
+    One picture a prompt, seeded by its place; "saturation" (0 to 255) is the first set's mean.
+    """
+    figures: dict[str, Any] = {}
+    for group, (prompts, wanted) in sets.items():
+        images = [picture.image for picture in generate(pipe, prompts, range(len(prompts)), sampling, erasers)]
+        found = seen(images)
+        figures[group] = round(sum(a == b for a, b in zip(found, wanted, strict=True)) / len(found), 3)
+        if len(figures) == 1:
+            others = Counter(a for a, b in zip(found, wanted, strict=True) if a != b)
+            extra = {"instead": _listed(others), "saturation": round(_saturation(images))}
+    return figures | extra
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{label} {count}" for label, count in counts.most_common(4))
+
+
+def _saturation(images: Sequence[Any]) -> float:
+    return float(np.mean([np.array(image.convert("HSV"))[..., 1].mean() for image in images]))
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def finish(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table as Markdown and keep it as JSON."""
+    print(markdown(rows))
+    write(folder, name, list(rows))

@@ -1,71 +1,66 @@
-"""E9, E10, E4 in part: which directions, trained or not, at which strength? `python -m benchmarks.directions`."""
+"""E9, E10: which directions, which rank and gamma, trained or not? `python -m benchmarks.directions`."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from typing import Any
 
 from benchmarks import common
 from lora_unlearn.concept import Concept
 from lora_unlearn.demo.bank import demo_bank
-from lora_unlearn.demo.words import THINGS
-from lora_unlearn.erase import erase
-from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT
+from lora_unlearn.erase import Mode, erase
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
-from lora_unlearn.settings import INSTANT, Settings
+from lora_unlearn.settings import Settings
 
-ERASERS = {
-    "closed form, rank 4, gamma 0": ("instant", replace(INSTANT, rank=4, gamma=0.0)),
-    "closed form, rank 4, gamma 0.5": ("instant", replace(INSTANT, rank=4, gamma=0.5)),
-    "closed form, rank 4, gamma 1": ("instant", replace(INSTANT, rank=4, gamma=1.0)),
-    "fast, rank 1, gamma 0": ("fast", Settings(rank=1, gamma=0.0)),
-    "fast, rank 1, gamma 0.5": ("fast", Settings(rank=1, gamma=0.5)),
-    "fast, rank 1, gamma 1": ("fast", Settings(rank=1, gamma=1.0)),
-    "fast, rank 1, gamma 2": ("fast", Settings(rank=1, gamma=2.0)),
-    "fast, rank 4, gamma 0.5": ("fast", Settings(rank=4, gamma=0.5)),
-    "closed form, rank 1, gamma 0.5": ("instant", replace(INSTANT, rank=1, gamma=0.5)),
-    "closed form, rank 16, gamma 0.5": ("instant", replace(INSTANT, rank=16, gamma=0.5)),
-    "discriminant, rank 1": ("fast", Settings(down="discriminant", rank=1)),
-    "random, rank 1, lr 3e-3": ("fast", Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, iterations=150)),
-}
+MODES: tuple[Mode, ...] = ("instant", "fast")
+TWICE = ("instant, 4 of V, gamma 1", "fast, 4 of V, gamma 1", "random, 1 of K and V, gamma 1")
+"""Erasers that are tried at strength 2 as well."""
+
+
+def erasers() -> Iterator[tuple[str, Mode, Settings]]:
+    """Label, mode and settings: gamma and rank around the defaults, keys as well as values, and other directions."""
+    for mode in MODES:
+        for rank, gamma in [(4, gamma) for gamma in (0.0, 0.5, 1.0, 1.5, 2.0)] + [(rank, 1.0) for rank in (1, 2)]:
+            yield f"{mode}, {rank} of V, gamma {gamma:g}", mode, Settings(rank=rank, gamma=gamma, selector="cross_v")
+        for rank in (1, 2, 4):
+            yield f"{mode}, {rank} of K and V, gamma 1", mode, Settings(rank=rank, gamma=1.0, selector="cross_kv")
+    yield "discriminant, 1 of K and V, gamma 1", "fast", Settings(down="discriminant", rank=1, selector="cross_kv")
+    random = Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
+    yield "random, 1 of K and V, gamma 1", "fast", random
 
 
 def main() -> None:
-    """Print and keep a table: eraser x strength, without any gate."""
-    options = common.options(__doc__ or "", strengths="1,2")
-    pipe = common.pipeline(options.checkpoint)
-    denoiser, table = denoiser_for(pipe), []
+    """Print and keep a table: concept x eraser, without any gate."""
+    options = common.options(__doc__ or "", targets=12, synonyms=4, others=1)
+    pipe, table = common.pipeline(options.checkpoint), []
     for name in options.concepts:
-        sets = prompt_sets(name)
-        base = {group: common.share(pipe, *prompts) for group, prompts in sets.items()}
-        print(name, "base", base, flush=True)
-        for label, (mode, settings) in ERASERS.items():
-            started = time.perf_counter()
-            adapter = erase(denoiser, Concept(name), demo_bank(), mode, settings)  # type: ignore[arg-type]
-            seconds = time.perf_counter() - started
-            for strength in map(float, options.strengths.split(",")):
-                eraser = Eraser(adapter, strength, "on")
-                row = {"concept": name, "eraser": label, "strength": strength, "seconds": round(seconds, 1)}
-                row |= {"training": adapter.evaluations["training"], "redirected": adapter.redirected}
-                row |= {group: common.share(pipe, *prompts, [eraser]) for group, prompts in sets.items()}
-                row["instead"] = common.instead(pipe, sets["target"][0], [eraser])
-                table.append(row)
-                print(row, flush=True)
-    common.write(options.out, "directions", table)
+        sets = common.prompt_sets(name, options.targets, options.synonyms, options.others)
+        print(name, {group: len(prompts) for group, (prompts, _) in sets.items()}, common.judged(pipe, sets))
+        for label, mode, settings in erasers():
+            table += rows(pipe, name, label, mode, settings, sets)
+            print(table[-1], flush=True)
+    common.finish(options.out, "directions", table)
 
 
-def prompt_sets(name: str) -> dict[str, tuple[list[str], list[str]]]:
-    """Target, synonyms and all other objects: prompts with what should be on the pictures."""
-    target = [pattern.format(name) for pattern in HELD_OUT]
-    synonyms = [pattern.format(word) for word in CLASSES[name] for pattern in HELD_OUT[:8]]
-    others = [thing for thing in THINGS if thing != name for _ in range(2)]
-    texts = [HELD_OUT[i % 2].format(thing) for i, thing in enumerate(others)]
-    return {
-        "target": (target, [name] * len(target)),
-        "synonyms": (synonyms, [name] * len(synonyms)),
-        "others": (texts, others),
-    }
+def rows(pipe: Any, name: str, label: str, mode: Mode, settings: Settings, sets: common.Sets) -> list[dict[str, Any]]:
+    """One eraser, made and tried at strength 1, some at 2 as well."""
+    started = time.perf_counter()
+    adapter = erase(denoiser_for(pipe), Concept(name), demo_bank(), mode, settings)
+    seconds = time.perf_counter() - started
+    return [
+        {
+            "concept": name,
+            "eraser": label,
+            "s": strength,
+            "evaluations": adapter.evaluations["training"],
+            "seconds": round(seconds, 1),
+            "redirected": "" if adapter.redirected is None else adapter.redirected,
+            **common.judged(pipe, sets, [Eraser(adapter, strength, "on")]),
+        }
+        for strength in ((1.0, 2.0) if label in TWICE else (1.0,))
+    ]
 
 
 if __name__ == "__main__":

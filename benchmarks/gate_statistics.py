@@ -2,55 +2,64 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
 from benchmarks import common
+from lora_unlearn.adapter import Adapter
 from lora_unlearn.calibrate import combine, conformal_threshold, measure
 from lora_unlearn.concept import Concept
+from lora_unlearn.demo.bank import demo_bank
+from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.scores import auc
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.settings import Settings
 
 STATISTICS = ("raw", "kappa", "rho", "both", "text")
+ERASERS = {
+    "random": Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv"),
+    "default": Settings(),
+}
+INDICES = (1, 2, 4)
+"""Steps whose latents are probed, 0 being the first."""
 
 
 def main() -> None:
-    """Print and keep a table: concept x directions x step x statistic."""
-    options = common.options(__doc__ or "", steps=30)
-    pipe = common.pipeline(options.checkpoint)
-    denoiser = denoiser_for(pipe)
-    table = []
+    """Print and keep a table: concept x eraser x step x statistic."""
+    options = common.options(__doc__ or "", steps=30, every=8)
+    denoiser, table = denoiser_for(common.pipeline(options.checkpoint)), []
     for name in options.concepts:
-        for down, rank in (("random", 1), ("discriminant", 1), ("edit", 1), ("edit", 4)):
-            concept = Concept(name)
-            settings = Settings(down=down, rank=rank, scale=8.0 if down == "random" else 1.0)
-            adapter = erase(denoiser, concept, common.demo_bank(), settings=settings)
-            table += rows(denoiser, adapter, name, f"{down} {rank}", options.steps)
-    common.write(options.out, "gate_statistics", table)
+        for label, settings in ERASERS.items():
+            adapter = erase(denoiser, Concept(name), demo_bank(), settings=settings)
+            found = rows(denoiser, adapter, options.steps, options.every)
+            table += [{"concept": name, "eraser": label, **row} for row in found]
+            print(common.markdown(table[-len(found) :]), flush=True)
+    common.finish(options.out, "gate_statistics", table)
 
 
-def rows(denoiser, adapter, name: str, label: str, steps: int) -> list[dict]:
+def rows(denoiser: Denoiser, adapter: Adapter, steps: int, every: int) -> list[dict[str, Any]]:
     """AUC and true-open rate at a conformal 1 % false-open rate, for every statistic and step."""
+    name = adapter.concept.name
     _, calibration = common.banks(adapter.concept)
-    groups = {"calibration": calibration, **common.concept_prompts(name), "others": common.other_prompts(name)[::3]}
-    prompts = [prompt for group in groups.values() for prompt in group]
-    found = measure(denoiser, adapter, prompts, (1, 2, 4, 8), steps, 5.0, 7)
+    groups = {"calibration": calibration[:100], **common.concept_prompts(name)}
+    groups["synonyms"], groups["pairs"] = groups["synonyms"][::2], groups["pairs"][::2]
+    groups["others"] = common.other_prompts(name)[::every]
+    sizes = [len(prompts) for prompts in groups.values()]
+    print(name, dict(zip(groups, sizes, strict=True)), flush=True)
+    found = measure(denoiser, adapter, [p for prompts in groups.values() for p in prompts], INDICES, steps, 5.0, 7)
     table = []
     for index, scores in found.items():
         for statistic in STATISTICS:
-            parts = dict(zip(groups, combine(scores, statistic).split([len(g) for g in groups.values()]), strict=True))
+            parts = dict(zip(groups, combine(scores, statistic).split(sizes), strict=True))
             threshold = conformal_threshold(parts["calibration"], 0.01)
-            row = {"concept": name, "directions": label, "step": index, "statistic": statistic}
+            row: dict[str, Any] = {"step": index, "statistic": statistic}
             for group in ("target", "synonyms", "pairs"):
-                row[f"{group}.auc"] = auc(parts[group].tolist(), parts["others"].tolist())
-                row[f"{group}.tpr"] = float((parts[group] >= threshold).float().mean())
-            row["fpr"] = float((parts["others"] >= threshold).float().mean())
+                area = auc(parts[group].tolist(), parts["others"].tolist())
+                row[group] = f"{area:.3f}, {float((parts[group] >= threshold).float().mean()):.2f}"
+            row["others open"] = round(float((parts["others"] >= threshold).float().mean()), 3)
             table.append(row)
-            print(row)
     return table
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(True)
     main()

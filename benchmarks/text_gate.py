@@ -13,7 +13,7 @@ import torch
 from benchmarks import common
 from lora_unlearn.calibrate import conformal_threshold, default_positives
 from lora_unlearn.concept import Concept
-from lora_unlearn.denoiser import Conditioning
+from lora_unlearn.denoiser import Conditioning, Denoiser
 from lora_unlearn.directions import discriminant
 from lora_unlearn.evaluate.prompts import CLASSES
 from lora_unlearn.hosts.diffusers import denoiser_for
@@ -32,8 +32,8 @@ def main() -> None:
         for setting, rates in measured(denoiser, name).items():
             found.setdefault(setting, []).append(rates)
     table = []
-    for setting, rates in found.items():
-        columns = torch.tensor(rates).T
+    for setting, rows in found.items():
+        columns = torch.tensor(rows).T
         row = dict(zip(("beside", "ridge", "gap"), setting, strict=True))
         row |= {f"{group}.mean": round(float(c.mean()), 4) for group, c in zip(GROUPS, columns, strict=True)}
         worst = [*(c.min() for c in columns[:3]), columns[3].max()]
@@ -43,7 +43,7 @@ def main() -> None:
     common.write(options.out, "text_gate", table)
 
 
-def measured(denoiser, name: str) -> dict[tuple, list[float]]:
+def measured(denoiser: Denoiser, name: str) -> dict[tuple, list[float]]:
     """Open rates of the four groups of prompts, for every setting."""
     concept = Concept(name)
     keep, calibration = common.banks(concept)

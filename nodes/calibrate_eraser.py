@@ -1,0 +1,116 @@
+"""Calibrate Eraser: measure a gate anew on the checkpoint that is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import torch
+from comfy_api.v0_0_2 import io, ui
+
+from ..lora_unlearn import Adapter, Eraser
+from ..lora_unlearn.describe import gate_lines
+from ..lora_unlearn.erase import recalibrated, usual_negatives
+from ..lora_unlearn.hosts.sampling import check_family
+from .denoiser import ComfyDenoiser
+from .messages import show
+from .schema import EraserType, advanced, clip_input, model_input, schema
+from .training import check_parts
+
+
+class CalibrateEraser(io.ComfyNode):
+    """Choose a gate's threshold for another checkpoint, or with prompts of one's own."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return schema(
+            node_id="LoraUnlearnCalibrateEraser",
+            display_name="Calibrate Eraser",
+            description="Measures anew when an eraser's gate should open, on the checkpoint that is loaded: for an "
+            "eraser made on another one, or for prompts of your own. The given eraser stays as it is.",
+            inputs=[
+                model_input(),
+                clip_input(),
+                EraserType.Input("eraser", tooltip="The eraser whose gate is measured."),
+                io.String.Input(
+                    "keep_closed",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    placeholder="a photo of a tiger",
+                    tooltip="Your own prompts that must not open the gate, one a line; they join the pack's list.",
+                ),
+                io.Float.Input(
+                    "false_open_rate",
+                    default=0.01,
+                    min=0.005,
+                    max=0.5,
+                    step=0.001,
+                    optional=True,
+                    tooltip="Largest share of ordinary prompts that may open the gate, 0.005 to 0.5 (0.01 is 1 %). "
+                    "Below 0.01 more prompts are needed than the pack brings: add your own.",
+                ),
+                advanced(
+                    io.String.Input(
+                        "must_open",
+                        default="",
+                        multiline=True,
+                        tooltip="Prompts that must open the gate, one a line. Empty: sentences with the concept.",
+                    )
+                ),
+            ],
+            outputs=[
+                EraserType.Output(display_name="eraser", tooltip="A copy of the eraser, with the new gate."),
+                io.String.Output(display_name="text", tooltip="What was measured."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        eraser: Any,
+        keep_closed: str = "",
+        false_open_rate: float = 0.01,
+        must_open: str = "",
+    ) -> io.NodeOutput:
+        """Measure."""
+        check_parts(model, clip)
+        closed, opened = lines(keep_closed), lines(must_open)
+        with torch.inference_mode(False):
+            denoiser = ComfyDenoiser(model, clip)
+            check_family(Eraser(eraser), denoiser.family)
+            negatives = [*closed, *usual_negatives(denoiser.family, eraser.concept)]
+            found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, progress())
+        text = summary(eraser, found, closed)
+        show(text)
+        return io.NodeOutput(found, text, ui=ui.PreviewText(text))
+
+
+def lines(text: str) -> list[str]:
+    """Prompts, one a line."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def progress() -> Any:
+    """Something that moves the node's progress bar, and stops when the user interrupts."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done: int, total: int) -> None:
+        bar.update_absolute(done, total)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    return report
+
+
+def summary(before: Adapter, after: Adapter, own: list[str]) -> str:
+    """What was measured, what changed, and which of the user's own prompts were not counted."""
+    aside = [prompt for prompt in own if prompt in after.gate.mentions]
+    said = [*gate_lines(after), f"gate, before: opened from a score of {before.gate.threshold:.3f}"]
+    if aside:
+        said.append(f"your own prompts that are too like {after.concept.name} to keep closed: {', '.join(aside)}")
+    return "\n".join(said)

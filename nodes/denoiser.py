@@ -1,0 +1,130 @@
+"""The Denoiser over ComfyUI's MODEL and CLIP: SD1, SD2, SDXL, SD3 and Flux, by the host's own evaluation."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ..lora_unlearn.denoiser import Conditioning, Target, from_denoised
+from ..lora_unlearn.hosts.layers import choose
+from .autograd import plain_tensors, private_copies
+from .families import SIDES, UNETS, family_of, linears, prediction_of, selectors
+
+TRAINING_ROWS = 4
+"""How many times an evaluation's memory is asked for, for the activations that autograd keeps."""
+
+
+class ComfyDenoiser:
+    """A ModelPatcher with its CLIP. Weights are never changed; patches of the MODEL (other LoRAs) count.
+
+    Args:
+        model: the MODEL.
+        clip: the CLIP; None if nothing will be encoded.
+        size: (height, width) of training pictures in pixels; default: the family's own.
+
+    Raises:
+        UnlearnError: if the family is not supported.
+    """
+
+    def __init__(self, model: Any, clip: Any = None, size: tuple[int, int] | None = None) -> None:
+        self.model, self.clip, self.base = model, clip, model.model
+        self.family = family_of(model)
+        self.sampling = model.get_model_object("model_sampling")
+        self.prediction_type = prediction_of(self.sampling)
+        side = SIDES[self.family]
+        self.size = (size[0] // 8, size[1] // 8) if size else (side, side)
+        self.device = model.load_device
+        self.loaded = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C,H,W) of the states."""
+        return self.model.get_model_object("latent_format").latent_channels, *self.size
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Rows as the host's CLIP makes them, weights in brackets included: "text" (R,T,D), and "pooled" (R,P)."""
+        with torch.inference_mode(False), torch.no_grad():
+            rows = [self._encode(prompt) for prompt in prompts]
+            text = torch.cat(same_length([text for text, _ in rows], self.family in UNETS)).clone()
+            tensors = {"text": text}
+            if self.family in ("sdxl", "sd3", "flux"):
+                tensors["pooled"] = torch.cat([pooled for _, pooled in rows]).clone()
+        self.loaded = False  # the text encoder may have pushed the network out
+        return Conditioning(tensors)
+
+    def _encode(self, prompt: str) -> tuple[Tensor, Tensor]:
+        prompt = prompt.replace("\\[", "[").replace("\\]", "]")  # square brackets are no weights here
+        return self.clip.encode_from_tokens(self.clip.tokenize(prompt), return_pooled=True)
+
+    def load(self) -> None:
+        """Have the network brought to its device, with its patches."""
+        needed = self.base.memory_required([TRAINING_ROWS, *self.shape]) * TRAINING_ROWS
+        comfy.model_management.load_models_gpu([self.model], memory_required=needed)
+        self.loaded = True
+
+    def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""
+        if not self.loaded:
+            self.load()
+        with plain_tensors(self.base), self._in_place_safe(), self._current():
+            conds = self._conds(x, conditioning)
+            options = {"transformer_options": {}}
+            (denoised,) = comfy.samplers.calc_cond_batch(self.base, [conds], x, sigma.to(x), options)
+        return from_denoised(x, sigma.to(x), denoised, self.prediction_type)
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Tell the network which ModelPatcher it is evaluated for, as the host does while it samples."""
+        before, self.base.current_patcher = self.base.current_patcher, self.model
+        try:
+            yield
+        finally:
+            self.base.current_patcher = before
+
+    def _in_place_safe(self) -> Any:
+        in_place = self.family not in UNETS and torch.is_grad_enabled()
+        return private_copies(self.base) if in_place else nullcontext()
+
+    def _conds(self, x: Tensor, conditioning: Conditioning) -> list[dict[str, Any]]:
+        """The host's own form of a condition, all rows in one."""
+        tensors = conditioning.tensors
+        cond = {"cross_attn": tensors["text"].to(x.device), "model_conds": {}, "uuid": uuid.uuid4()}
+        if "pooled" in tensors:
+            cond["pooled_output"] = tensors["pooled"].to(x.device)
+        return comfy.samplers.encode_model_conds(self.base.extra_conds, [cond], x, x.device, "positive")
+
+    def sigmas(self, steps: int) -> Tensor:
+        """Noise levels of a run, (steps + 1,), the last one 0."""
+        scheduler = "simple" if self.prediction_type == "flow" else "normal"
+        with torch.inference_mode(False):
+            return comfy.samplers.calculate_sigmas(self.sampling, scheduler, steps).float().cpu().clone()
+
+    def initial_noise(self, count: int, generator: torch.Generator) -> Tensor:
+        """Starting states (count,C,H,W) at the first of `sigmas`."""
+        noise = torch.randn((count, *self.shape), generator=generator).to(self.device)
+        first = self.sigmas(1)[:1].to(noise).expand(count)
+        return self.sampling.noise_scaling(first, noise, torch.zeros_like(noise), False)
+
+    def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
+        """Layers by diffusers' module names."""
+        return choose(linears(self.model, self.family), selectors(self.family), selector)
+
+
+def same_length(texts: Sequence[Tensor], repeatable: bool) -> list[Tensor]:
+    """Token embeddings (1,T,D) brought to one T.
+
+    U-Nets do not notice repeated tokens, so ComfyUI repeats; elsewhere the last token, which is padding, is repeated.
+    """
+    if repeatable:
+        length = math.lcm(*(text.shape[1] for text in texts))
+        return [text.repeat(1, length // text.shape[1], 1) for text in texts]
+    length = max(text.shape[1] for text in texts)
+    return [torch.cat([text, text[:, -1:].expand(-1, length - text.shape[1], -1)], dim=1) for text in texts]

@@ -1,0 +1,102 @@
+"""Erase Concept: the whole thing in one node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from comfy_execution.graph import ExecutionBlocker
+
+from ..lora_unlearn import Adapter, Settings
+from ..lora_unlearn.erase import MODES, Mode
+from .guide import apply_erasers, encoded_for
+from .schema import (
+    EraserType,
+    cache_input,
+    clip_input,
+    concept_inputs,
+    concept_of,
+    eraser_of,
+    gate_input,
+    model_input,
+    schema,
+    seed_input,
+    strength_inputs,
+)
+from .training import Order, known_eraser, train_eraser
+
+PRESETS: dict[str, tuple[Mode, Settings]] = {
+    "quick": ("instant", MODES["instant"]),
+    "balanced": ("fast", MODES["fast"]),
+    "thorough": ("fast", replace(MODES["fast"], iterations=200, trajectories=16, enough=0.995)),
+}
+"""What the presets stand for."""
+
+
+class EraseConcept(io.ComfyNode):
+    """Train an eraser for the loaded model, or take the kept one, and sample under it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        preset = io.Combo.Input(
+            "preset",
+            options=list(PRESETS),
+            default="balanced",
+            tooltip="quick: seconds, from the text alone. balanced: a training of 60 steps. thorough: up to 200 steps.",
+        )
+        vae = io.Vae.Input("vae", optional=True, tooltip="Only for preview pictures while training.")
+        concept, *further = concept_inputs()
+        return schema(
+            node_id="LoraUnlearnEraseConcept",
+            display_name="Erase Concept",
+            description="Makes the model stop drawing something, and only that: put it between the checkpoint loader "
+            "and the sampler, type a concept, press Run. Trained once for each concept and checkpoint.",
+            inputs=[
+                model_input(),
+                clip_input(),
+                vae,
+                concept,
+                *strength_inputs(),
+                preset,
+                *further,
+                seed_input(),
+                gate_input(),
+                cache_input(),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The model, under the eraser."),
+                EraserType.Output(display_name="eraser", tooltip="The eraser, to export or to apply elsewhere."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        concept: str,
+        strength: float,
+        enabled: bool,
+        preset: str,
+        replace_with: str = "",
+        keep: str = "",
+        also: str = "",
+        seed: int = 0,
+        gate: str = "auto",
+        cache: bool = True,
+        vae: Any = None,
+    ) -> io.NodeOutput:
+        """Train if need be, then apply."""
+        mode, settings = PRESETS[preset]
+        words = concept_of(concept, replace_with, keep, also)
+        order = Order(words, mode, replace(settings, seed=seed), keep_on_disk=cache)
+        if not enabled:
+            return io.NodeOutput(model, known_eraser(model, clip, order) or ExecutionBlocker(NOT_TRAINED))
+        adapter: Adapter = train_eraser(model, clip, order)
+        erasers = [eraser_of(adapter, strength, gate)]
+        return io.NodeOutput(apply_erasers(model, erasers, encoded_for(model, clip, erasers)), adapter)
+
+
+NOT_TRAINED = "There is no eraser yet: switch Erase Concept on and run it once."

@@ -1,0 +1,84 @@
+"""Which model family ComfyUI has loaded, and under which canonical names its layers go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_sampling
+import comfy.utils
+from torch import nn
+
+from ..lora_unlearn import UnlearnError
+from ..lora_unlearn.denoiser import PredictionType, Target
+from ..lora_unlearn.hosts import flow, unet
+
+WIDTHS = {768: "sd1", 1024: "sd2", 80: "demo"}
+"""Width of the text that a plain U-Net attends to, by family."""
+CLASSES = {"SDXL": "sdxl", "SD3": "sd3", "Flux": "flux"}
+"""ComfyUI's classes of the other families; classes derived from these are other models."""
+UNETS = ("sd1", "sd2", "sdxl", "demo")
+SIDES = {"demo": 16, "sd1": 64, "sd2": 64, "sdxl": 128, "sd3": 128, "flux": 128}
+"""Height and width of the latents that a family was made for."""
+ALIASES = ("class_embedding.",)
+"""Second names for layers that diffusers knows by another."""
+SUPPORTED = "Stable Diffusion 1.x, 2.x, XL, 3.x and Flux"
+
+
+def family_of(model: Any) -> str:
+    """The family of a MODEL, as in `Adapter.family`.
+
+    Raises:
+        UnlearnError: naming the class of a model that is not supported.
+    """
+    name = type(model.model).__name__
+    width = model.model.model_config.unet_config.get("context_dim")
+    family = WIDTHS.get(width) if name == "BaseModel" else CLASSES.get(name)
+    if family is None:
+        found = f"{name} with text of width {width}" if name == "BaseModel" else name
+        raise UnlearnError(
+            f"The loaded model is of the kind {found}, but erasing works on {SUPPORTED}; load one of those."
+        )
+    return family
+
+
+def prediction_of(sampling: Any) -> PredictionType:
+    """What a model predicts, told by its ModelSampling object (whatever is neither v nor flow counts as epsilon)."""
+    if isinstance(sampling, comfy.model_sampling.CONST):
+        return "flow"
+    is_v = isinstance(sampling, comfy.model_sampling.V_PREDICTION)
+    return "v_prediction" if is_v and not isinstance(sampling, comfy.model_sampling.EDM) else "epsilon"
+
+
+def linears(model: Any, family: str) -> dict[str, Target]:
+    """Every linear layer of a model's network that has a canonical name (diffusers' module name)."""
+    network, found = model.model.diffusion_model, {}
+    for name, place in NAMES.get(family, comfy.utils.unet_to_diffusers)(model.model.model_config.unet_config).items():
+        path, rows = place if isinstance(place, tuple) and len(place) == 2 else (place, None)
+        if not name.endswith(".weight") or name.startswith(ALIASES) or not isinstance(path, str):
+            continue
+        module = _module(network, path.removesuffix(".weight"))
+        if isinstance(module, nn.Linear):
+            part = slice(None) if rows is None else slice(rows[1], rows[1] + rows[2])
+            found[name.removesuffix(".weight")] = Target(module, part)
+    return found
+
+
+def _module(network: nn.Module, path: str) -> nn.Module | None:
+    for part in path.split("."):
+        network = getattr(network, part, None)
+        if network is None:
+            return None
+    return network
+
+
+NAMES: dict[str, Callable[[dict], dict]] = {
+    "sd3": comfy.utils.mmdit_to_diffusers,
+    "flux": comfy.utils.flux_to_diffusers,
+}
+"""ComfyUI's own tables from diffusers' names to its own, for the families that have no U-Net."""
+
+
+def selectors(family: str) -> dict[str, Callable[[str], bool]]:
+    """The sets of layers that a family offers, by name."""
+    return unet.SELECTORS if family in UNETS else flow.SELECTORS

@@ -1,0 +1,185 @@
+"""Erasers at work in ComfyUI's sampling: an adapter injected into the network, and wrappers around its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from comfy.patcher_extension import PatcherInjection, WrappersMP
+from torch import Tensor
+
+from ..lora_unlearn import Decision, Eraser, Guidance, UnlearnError
+from ..lora_unlearn.denoiser import Conditioning
+from ..lora_unlearn.hosts.layers import choose
+from ..lora_unlearn.hosts.sampling import check_family
+from ..lora_unlearn.lora import Attachment, Lora, check_targets
+from .calls import ApplyCall
+from .denoiser import ComfyDenoiser
+from .families import family_of, linears, selectors
+
+KEY = "lora_unlearn"
+Encoded = dict[str, Conditioning]
+
+
+def apply_erasers(model: Any, erasers: Sequence[Eraser], encoded: Encoded | None = None) -> Any:
+    """A clone of a MODEL that samples under erasers, after those that it already has.
+
+    Args:
+        model: the MODEL; it stays as it is.
+        erasers: adapters with strength and mode; those of strength 0 are left out.
+        encoded: conditionings that probing gates will ask for, by prompt.
+
+    Returns:
+        The clone; the MODEL itself if nothing is left to do.
+
+    Raises:
+        UnlearnError: if an adapter belongs to another family, or does not fit the network.
+    """
+    erasers = [eraser for eraser in erasers if eraser.strength != 0]
+    if not erasers:
+        return model
+    family = family_of(model)
+    for eraser in erasers:
+        check_family(eraser, family)
+        check_targets(eraser.adapter.lora, targets(model, family, eraser))
+    before = model.get_attachment(KEY)
+    work = Work((*before.erasers, *erasers), {**before.encoded, **(encoded or {})}) if before else None
+    work = work or Work(tuple(erasers), encoded or {})
+    clone = model.clone()
+    clone.set_attachments(KEY, work)
+    clone.set_injections(KEY, [PatcherInjection(work.inject, work.eject)])
+    for place, wrapper in ((WrappersMP.OUTER_SAMPLE, work.outer), (WrappersMP.CALC_COND_BATCH, work.conditions)):
+        clone.remove_wrappers_with_key(place, KEY)
+        clone.add_wrapper_with_key(place, KEY, wrapper)
+    clone.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, KEY)
+    clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, work.apply)
+    return clone
+
+
+def targets(model: Any, family: str, eraser: Eraser) -> dict[str, Any]:
+    """The layers of a MODEL that an eraser sits in."""
+    return choose(linears(model, family), selectors(family), eraser.adapter.settings.selector)
+
+
+class Run:
+    """The state of one sampling run.
+
+    Attributes:
+        guidances: the state machine of every group of conditions that the host evaluates together.
+    """
+
+    def __init__(self, erasers: Sequence[Eraser], encoded: Encoded, guider: Any) -> None:
+        self.erasers, self.encoded = erasers, encoded
+        self.guider = guider
+        self.guidances: dict[tuple, Guidance] = {}
+        self.positive: list[bool] = []
+
+    def watch(self, conds: Sequence[Any]) -> None:
+        """Note which of the conditions about to be evaluated are positive prompts'."""
+        known = self.guider.conds.items()
+        names = {cond["uuid"]: name for name, listed in known for cond in listed}
+        by_list = {id(listed): name for name, listed in known}
+        self.positive = []
+        for index, cond in enumerate(conds):
+            uuid = cond[0].get("uuid") if cond else None
+            name = by_list.get(id(cond), names.get(uuid, "positive" if index == 0 else "negative"))
+            self.positive.append("negative" not in name)
+
+    def guidance(self, call: ApplyCall, steps: int) -> Guidance:
+        """The state machine for a call's conditions."""
+        rows = (call.positive // call.pictures).unique_consecutive().tolist()
+        key = (*(call.options["uuids"][row] for row in rows), call.pictures)
+        if key not in self.guidances:
+            self.guidances[key] = Guidance(self.erasers, partial(look_up, self.encoded), steps)
+        return self.guidances[key]
+
+    def decisions(self, picture: int) -> list[list[Decision]]:
+        """What was decided for one picture: for each positive condition, eraser by eraser."""
+        found = []
+        for key, guidance in self.guidances.items():
+            pictures = key[-1]
+            found += [guidance.decisions(row) for row in range(picture, pictures * (len(key) - 1), pictures)]
+        return found
+
+
+class Work:
+    """What one MODEL carries: its erasers, the conditionings their gates may need, and the current run.
+
+    Attributes:
+        last: the latest run, with its decisions; None before the first.
+    """
+
+    def __init__(self, erasers: tuple[Eraser, ...], encoded: Encoded) -> None:
+        self.erasers, self.encoded = erasers, encoded
+        self.attachments: list[Attachment] = []
+        self.run: Run | None = None
+        self.last: Run | None = None
+
+    def inject(self, model: Any) -> None:
+        """Attach the adapters to the network that is about to be used."""
+        self.eject(model)
+        family, attached = family_of(model), set[Lora]()
+        for eraser in self.erasers:
+            if eraser.adapter.lora not in attached:
+                attached.add(eraser.adapter.lora)
+                self.attachments.append(eraser.adapter.lora.attach(targets(model, family, eraser)))
+
+    def eject(self, model: Any) -> None:
+        """Detach them; ComfyUI may ask for it before it ever injected."""
+        while self.attachments:
+            self.attachments.pop().detach()
+
+    def outer(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Around one sampling run: a state of its own."""
+        before, self.run = self.run, Run(self.erasers, self.encoded, executor.class_obj)
+        try:
+            return executor(*args, **kwargs)
+        finally:
+            self.run.guider = None  # it holds the MODEL: a circle would keep the host from freeing it
+            self.last, self.run = self.run, before
+
+    def conditions(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
+        """Around one evaluation of conditions: which of them are positive."""
+        if self.run is not None:
+            self.run.watch(args[1] if len(args) > 1 else kwargs["conds"])
+        return executor(*args, **kwargs)
+
+    def apply(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Around one evaluation of the network: the guidance's step."""
+        options = args[5] if len(args) > 5 else kwargs.get("transformer_options", {})
+        if self.run is None or "cond_or_uncond" not in options or "sample_sigmas" not in options:
+            return executor(*args, **kwargs)
+        positive = [self.run.positive[index] for index in options["cond_or_uncond"]]
+        if not any(positive):
+            return executor(*args, **kwargs)
+        call, sigmas = ApplyCall(executor, args, kwargs, positive), options["sample_sigmas"]
+        guidance = self.run.guidance(call, max(1, len(sigmas) - 1))
+        return guidance.step(call, step_of(sigmas, float(call.kwargs["t"][0])))
+
+
+def look_up(encoded: Encoded, prompts: list[str]) -> Conditioning:
+    """Conditionings that were encoded beforehand, in the order of the prompts."""
+    return Conditioning.cat(encoded[prompt] for prompt in prompts)
+
+
+def step_of(sigmas: Tensor, sigma: float) -> int:
+    """The step of a run that a noise level belongs to: the latest that starts at or above it."""
+    return max(0, int((sigmas >= sigma * (1 - 1e-5)).sum()) - 1)
+
+
+def encoded_for(model: Any, clip: Any, erasers: Sequence[Eraser]) -> Encoded:
+    """The conditionings that erasers will ask for while sampling: only gates that probe the network need any.
+
+    Raises:
+        UnlearnError: if some are needed and there is no text encoder.
+    """
+    probing = [e for e in erasers if e.mode == "auto" and e.adapter.gate.text_closed < e.adapter.gate.text_open]
+    prompts = dict.fromkeys([text for eraser in probing for text in (eraser.adapter.concept.probe, "")])
+    if prompts and clip is None:
+        raise UnlearnError(
+            f"The gate of the eraser for {probing[0].adapter.concept.name!r} compares prompts; connect CLIP to Apply "
+            "Eraser."
+        )
+    denoiser = ComfyDenoiser(model, clip) if prompts else None
+    return {prompt: denoiser.encode([prompt]) for prompt in prompts} if denoiser else {}

@@ -1,0 +1,14 @@
+"""One line of text in the node that is running."""
+
+from __future__ import annotations
+
+from comfy_execution.utils import get_executing_context
+
+
+def show(text: str) -> None:
+    """Show a line in the running node; without a server (tests, scripts) it goes nowhere."""
+    from server import PromptServer
+
+    server, context = getattr(PromptServer, "instance", None), get_executing_context()
+    if server is not None and context is not None:
+        server.send_progress_text(text, context.node_id)

@@ -1,0 +1,142 @@
+"""Train Eraser: the long form, with every hyper-parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ..lora_unlearn import Settings
+from ..lora_unlearn.erase import MODES
+from ..lora_unlearn.objectives import OBJECTIVES
+from .schema import (
+    EraserType,
+    advanced,
+    cache_input,
+    clip_input,
+    concept_inputs,
+    concept_of,
+    model_input,
+    schema,
+    seed_input,
+)
+from .training import Order, train_eraser
+
+DEFAULT = MODES["fast"]
+SELECTORS = ["cross_v", "cross_kv", "context", "all_but_cross"]
+DIRECTIONS = ["edit", "discriminant", "random"]
+
+
+def number(name: str, low: float, high: float, step: float, tooltip: str) -> Any:
+    """A folded-away number, whose default is the setting's own."""
+    default = getattr(DEFAULT, name)
+    kind = io.Int if isinstance(default, int) else io.Float
+    return advanced(kind.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip))
+
+
+def setting_inputs() -> list[Any]:
+    """Every field of `Settings`, but for the seed."""
+    return [
+        io.Int.Input(
+            "iterations",
+            default=DEFAULT.iterations,
+            min=1,
+            max=5000,
+            tooltip="Updates at most, 1 to 5000 (fast, paper).",
+        ),
+        number("batch", 1, 64, 1, "States in each update, 1 to 64. The first thing to lower when memory runs out."),
+        number("learning_rate", 1e-6, 1.0, 1e-6, "Step size of Adam, 0.000001 to 1."),
+        number("rank", 1, 128, 1, "Directions in each layer, 1 to 128; it decides the file's size."),
+        number(
+            "scale", 0.01, 64.0, 0.01, "Factor of the residual for random directions (UnGuide's alpha), 0.01 to 64."
+        ),
+        number(
+            "gamma", 0.0, 10.0, 0.1, "How far to push away from the concept in the target, 0 to 10; 0 only replaces."
+        ),
+        number("trajectories", 1, 64, 1, "Pictures whose way from noise is recorded, 1 to 64."),
+        number("trajectory_steps", 1, 100, 1, "States on each of those ways, 1 to 100."),
+        number("guidance_scale", 1.0, 20.0, 0.5, "Guidance (CFG) of those ways, 1 to 20; Flux always takes 1."),
+        number("enough", 0.1, 1.0, 0.005, "Stop early once this share of the concept is redirected, 0.1 to 1."),
+        advanced(
+            io.Combo.Input(
+                "objective", options=list(OBJECTIVES), default=DEFAULT.objective, tooltip="The loss's target."
+            )
+        ),
+        advanced(
+            io.Combo.Input(
+                "down",
+                options=DIRECTIONS,
+                default=DEFAULT.down,
+                tooltip="Where the input directions come from: edit and discriminant from text, random as in UnGuide.",
+            )
+        ),
+        advanced(
+            io.Combo.Input(
+                "selector",
+                options=SELECTORS,
+                default=DEFAULT.selector,
+                tooltip="Which layers: the values of the prompt's attention, its keys and values, the text's entrance "
+                "(SD3, Flux), or all others (with random directions).",
+            )
+        ),
+        advanced(
+            io.Int.Input(
+                "size",
+                default=0,
+                min=0,
+                max=2048,
+                step=64,
+                tooltip="Side of the training pictures in pixels, 64 to 2048; 0: what the model was made for.",
+            )
+        ),
+    ]
+
+
+class TrainEraser(io.ComfyNode):
+    """Train an eraser for the loaded model."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        mode = io.Combo.Input(
+            "mode",
+            options=list(MODES),
+            default="fast",
+            tooltip="fast: recorded trajectories. instant: from the text alone. paper: UnGuide as released, slow.",
+        )
+        return schema(
+            node_id="LoraUnlearnTrainEraser",
+            display_name="Train Eraser",
+            description="Trains an eraser with every setting at hand; Apply Eraser puts it to work, Export Eraser "
+            "saves it.",
+            inputs=[
+                model_input(),
+                clip_input(),
+                *concept_inputs(),
+                mode,
+                *setting_inputs(),
+                seed_input(),
+                cache_input(),
+            ],
+            outputs=[EraserType.Output(display_name="eraser", tooltip="The trained eraser.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        concept: str,
+        mode: str,
+        replace_with: str = "",
+        keep: str = "",
+        also: str = "",
+        size: int = 0,
+        cache: bool = True,
+        **settings: Any,
+    ) -> io.NodeOutput:
+        """Train, or take the kept eraser."""
+        words = concept_of(concept, replace_with, keep, also)
+        sides = (size, size) if size else None
+        order = Order(words, mode, Settings(**settings), sides, cache)
+        return io.NodeOutput(train_eraser(model, clip, order))

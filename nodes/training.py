@@ -1,0 +1,148 @@
+"""Training an eraser inside a running node: the model loaded by the host, progress, interruption, the cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import torch
+
+from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
+from ..lora_unlearn.erase import Mode
+from ..lora_unlearn.train import Progress
+from .cache import CACHE
+from .denoiser import ComfyDenoiser
+from .fingerprint import fingerprint
+from .messages import show
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained.
+
+    Attributes:
+        concept: what to erase.
+        mode: "instant", "fast" or "paper".
+        settings: hyper-parameters.
+        size: (height, width) of training pictures in pixels; None: the model's own.
+        keep_on_disk: whether the eraser is looked for and kept on disk.
+    """
+
+    concept: Concept
+    mode: Mode
+    settings: Settings
+    size: tuple[int, int] | None = None
+    keep_on_disk: bool = True
+
+    def fingerprint(self, model: Any, clip: Any) -> str:
+        """The name under which the eraser is kept."""
+        values = {"concept": asdict(self.concept), "settings": asdict(self.settings), "mode": self.mode}
+        return fingerprint(model, clip, {**values, "size": self.size})
+
+
+def known_eraser(model: Any, clip: Any, order: Order) -> Adapter | None:
+    """The eraser, if it was trained before."""
+    check_parts(model, clip)
+    return CACHE.get(order.fingerprint(model, clip), order.keep_on_disk)
+
+
+def train_eraser(model: Any, clip: Any, order: Order) -> Adapter:
+    """The eraser for a loaded model: kept from before, or trained now.
+
+    Raises:
+        UnlearnError: if something is missing, the model is of no supported family, or the training changed nothing.
+        InterruptProcessingException: if the user interrupted; what was trained so far is kept and gone on from.
+    """
+    check_parts(model, clip)
+    key = order.fingerprint(model, clip)
+    known = CACHE.get(key, order.keep_on_disk)
+    if known is not None:
+        show(f"Eraser for {order.concept.name}: kept from before, not trained again.")
+        return known
+    with torch.inference_mode(False), torch.enable_grad(), _readable_shortage():
+        adapter = _train(ComfyDenoiser(model, clip, order.size), key, order)
+    comfy.model_management.throw_exception_if_processing_interrupted()
+    if adapter.partial:
+        raise UnlearnError(
+            f"The training redirected only {100 * (adapter.redirected or 0):.0f} % of {order.concept.name!r}: the "
+            "model may not draw it at all; check that it does without the eraser, or train for more iterations."
+        )
+    CACHE.put(key, adapter, order.keep_on_disk)
+    return adapter
+
+
+def check_parts(model: Any, clip: Any) -> None:
+    """Refuse what cannot be trained on, before any work.
+
+    Raises:
+        UnlearnError: saying what is missing.
+    """
+    if clip is None:
+        raise UnlearnError(
+            "There is no text encoder: connect CLIP from the checkpoint loader, or from a CLIP loader if the "
+            "checkpoint holds none."
+        )
+    ComfyDenoiser(model, clip)
+
+
+def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
+    """Train; an interruption leaves what there is in the cache, as something to go on from."""
+    bar, interrupted = _Bar(order), comfy.model_management.processing_interrupted
+    unfinished: list[Adapter] = []
+
+    def save(adapter: Adapter) -> None:
+        unfinished[:] = [adapter]
+
+    try:
+        return erase(
+            denoiser,
+            order.concept,
+            load_bank(denoiser.family),
+            order.mode,
+            order.settings,
+            report=bar.report,
+            stop=interrupted,
+            resume=CACHE.get_partial(key) if order.keep_on_disk else None,
+            save=save,
+        )
+    except comfy.model_management.InterruptProcessingException:
+        bar.interrupted = True
+        raise
+    finally:
+        if unfinished and unfinished[0].partial and (bar.interrupted or interrupted()):
+            CACHE.put(key, unfinished[0], order.keep_on_disk)
+
+
+class _Bar:
+    """The node's progress bar, over recording and training; the host may interrupt whenever it moves."""
+
+    def __init__(self, order: Order) -> None:
+        self.recording = order.settings.trajectory_steps if order.mode == "fast" else 0
+        self.bar = comfy.utils.ProgressBar(self.recording + order.settings.iterations + 1)
+        self.name = order.concept.name
+        self.interrupted = False
+
+    def report(self, progress: Progress) -> None:
+        """Move on."""
+        done = progress.step if progress.stage == "recording" else self.recording + progress.step
+        self.bar.update_absolute(done)
+        share = "" if progress.redirected is None else f", {100 * progress.redirected:.0f} % redirected"
+        show(f"Erasing {self.name}: {progress.stage} {progress.step} of {progress.steps}{share}")
+
+
+@contextmanager
+def _readable_shortage() -> Iterator[None]:
+    """Say what to lower when memory runs out; the host then unloads its models, as always."""
+    try:
+        yield
+    except comfy.model_management.OOM_EXCEPTION as error:
+        logging.debug("out of memory while training", exc_info=error)
+        raise comfy.model_management.OOM_EXCEPTION(
+            "The memory does not suffice for this training: lower batch or size in Train Eraser, or use the preset "
+            "quick, which trains nothing."
+        ) from error

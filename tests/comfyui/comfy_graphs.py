@@ -1,0 +1,36 @@
+"""Graphs in the form that the tests' executor takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Graph = dict[str, tuple[str, dict[str, Any]]]
+
+
+def one_node(prompt: str = "a photo of a cat", count: int = 4, seed: int = 3, cfg: float = 5.0, **erase: Any) -> Graph:
+    """Demo checkpoint -> Erase Concept -> KSampler -> VAE Decode; pictures come out of node 7."""
+    widgets = {"concept": "cat", "strength": 1.0, "enabled": True, "preset": "quick", **erase}
+    return {
+        "1": ("LoraUnlearnDemoCheckpoint", {}),
+        "2": ("LoraUnlearnEraseConcept", {"model": ("1", 0), "clip": ("1", 1), **widgets}),
+        **sampling("2", prompt, count, seed, cfg),
+    }
+
+
+def plain(prompt: str = "a photo of a cat", count: int = 4, seed: int = 3, cfg: float = 5.0) -> Graph:
+    """The same without Erase Concept."""
+    return {"1": ("LoraUnlearnDemoCheckpoint", {}), **sampling("1", prompt, count, seed, cfg)}
+
+
+def sampling(model: str, prompt: str, count: int, seed: int, cfg: float) -> Graph:
+    """From a node's MODEL to pictures."""
+    widgets = {"seed": seed, "steps": 8, "cfg": cfg, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    links = {"model": (model, 0), "positive": ("3", 0), "negative": ("4", 0), "latent_image": ("5", 0)}
+    return {
+        "3": ("CLIPTextEncode", {"clip": ("1", 1), "text": prompt}),
+        "4": ("CLIPTextEncode", {"clip": ("1", 1), "text": ""}),
+        "5": ("EmptyLatentImage", {"width": 128, "height": 128, "batch_size": count}),
+        "6": ("KSampler", {**links, **widgets}),
+        "7": ("VAEDecode", {"samples": ("6", 0), "vae": ("1", 2)}),
+        "8": ("PreviewImage", {"images": ("7", 0)}),
+    }

@@ -1,0 +1,183 @@
+"""A real ComfyUI in this process: its nodes, this pack among them, and its executor.
+
+Runs in the host's own interpreter. Without a host, or without what the host needs, the whole folder is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+HOST = Path(os.environ.get("COMFYUI_PATH") or Path.home() / ".cache/lora-unlearn/hosts/ComfyUI")
+NEEDED = ("aiohttp", "av", "einops", "kornia", "scipy", "spandrel", "torchaudio", "torchsde", "torchvision")
+
+
+def missing() -> str | None:
+    """Why there is no host; None if there is one."""
+    if not (HOST / "nodes.py").is_file():
+        return f"there is no ComfyUI in {HOST}; COMFYUI_PATH may name another folder"
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    return f"{sys.executable} lacks {', '.join(absent)}; use the interpreter of ComfyUI" if absent else None
+
+
+REASON = missing()
+collect_ignore_glob = ["test_*.py"] if REASON else []
+
+
+def pytest_report_header() -> str | None:
+    """Say so at the top, also in a quiet run."""
+    return f"ComfyUI tests are left out: {REASON}" if REASON else f"ComfyUI: {HOST}"
+
+
+class Nothing:
+    """A loader that found no text encoder in its file."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    RETURN_TYPES, FUNCTION = ("CLIP",), "load"
+
+    def load(self) -> tuple[None]:
+        """As ComfyUI's loaders do for a file without one."""
+        return (None,)
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """ComfyUI's `nodes` module, with the pack loaded; outputs and users' files go to a temporary folder."""
+    sys.path.insert(0, str(HOST))
+    from comfy.cli_args import args
+
+    args.cpu = True
+    import folder_paths
+    import utils.install_util  # noqa: F401 (before nodes, which puts a module of that name in its way)
+
+    import nodes
+
+    folder = tmp_path_factory.mktemp("comfyui")
+    folder_paths.set_output_directory(str(folder / "output"))
+    folder_paths.set_temp_directory(str(folder / "temp"))
+    folder_paths.set_user_directory(str(folder / "user"))
+    folder_paths.folder_names_and_paths["loras"] = ([str(folder / "loras")], {".safetensors"})
+    (folder / "loras").mkdir()
+    failed = asyncio.run(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
+    assert failed == []
+    assert asyncio.run(nodes.load_custom_node(str(ROOT), module_parent="custom_nodes"))
+    nodes.NODE_CLASS_MAPPINGS["TestNothing"] = Nothing
+    return nodes
+
+
+@pytest.fixture(scope="session")
+def pack(host: ModuleType) -> Callable[[str], ModuleType]:
+    """Modules of the pack as the host loaded them: pack("lora_unlearn.lora"), pack("nodes.guide")."""
+    door = next(
+        module
+        for name, module in sys.modules.items()
+        if getattr(module, "__file__", None) == str(ROOT / "__init__.py") and name != "__main__"
+    )
+    return lambda name: importlib.import_module(f"{door.__name__}.{name}")
+
+
+@pytest.fixture(scope="session")
+def demo(pack: Callable[[str], ModuleType]) -> SimpleNamespace:
+    """The demo checkpoint as a node loads it: inference tensors all of them."""
+    with torch.inference_mode():
+        model, clip, vae = pack("nodes.demo").load_demo()
+    return SimpleNamespace(model=model, clip=clip, vae=vae)
+
+
+@pytest.fixture(scope="session")
+def cat(pack: Callable[[str], ModuleType], demo: SimpleNamespace) -> Any:
+    """The quick eraser of cats."""
+    training, core = pack("nodes.training"), pack("lora_unlearn")
+    order = training.Order(core.Concept("cat"), "instant", pack("lora_unlearn.erase").MODES["instant"])
+    with torch.inference_mode():
+        return training.train_eraser(demo.model, demo.clip, order)
+
+
+@pytest.fixture(scope="session")
+def seen(pack: Callable[[str], ModuleType]) -> Callable[[torch.Tensor], list[str]]:
+    """What the demo's judge sees on a host's pictures (B,H,W,3)."""
+    judge = pack("lora_unlearn.demo.judge")
+    network = judge.load_judge()
+
+    def see(images: torch.Tensor) -> list[str]:
+        with torch.no_grad():
+            best = network(images.movedim(-1, 1).float())["thing"].argmax(dim=1)
+        return [judge.LABELS[index] for index in best.tolist()]
+
+    return see
+
+
+@pytest.fixture(scope="session")
+def sample(host: ModuleType, demo: SimpleNamespace) -> Callable[..., torch.Tensor]:
+    """Latents by the host's KSampler: sample(model, "a photo of a cat", count=2, sampler="euler")."""
+
+    def latents(
+        model: Any, *prompts: str, count: int = 1, sampler: str = "euler", scheduler: str = "normal", **more: Any
+    ) -> torch.Tensor:
+        with torch.inference_mode():
+            conds = [demo.clip.encode_from_tokens(demo.clip.tokenize(text)) for text in prompts]
+            negative = host.CLIPTextEncode().encode(demo.clip, more.get("negative", ""))[0]
+            latent = {"samples": torch.zeros(count * len(prompts), 4, 16, 16)}
+            steps, cfg = more.get("steps", 6), more.get("cfg", 5.0)
+            node = host.KSampler()
+            positive = [[torch.cat(conds).repeat_interleave(count, 0), {}]]
+            return node.sample(model, more.get("seed", 3), steps, cfg, sampler, scheduler, positive, negative, latent)[
+                0
+            ]["samples"]
+
+    return latents
+
+
+class Server:
+    """What the executor wants of a server; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.client_id = "test"
+        self.last_node_id = self.last_prompt_id = None
+        self.sockets_metadata: dict[str, Any] = {}
+        self.sent: list[tuple[str, Any]] = []
+
+    def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
+        """Keep it."""
+        self.sent.append((event, data))
+
+
+class Results(SimpleNamespace):
+    """What a graph left: outputs by node, the nodes that were executed, the error's sentence if there was one."""
+
+
+@pytest.fixture
+def run(host: ModuleType) -> Callable[..., Results]:
+    """Execute graphs one after the other, as one session: run({"1": ("Class", {"input": value or ("node", 0)})})."""
+    import execution
+
+    server = Server()
+    executor = execution.PromptExecutor(server)
+
+    def execute(graph: dict[str, tuple[str, dict[str, Any]]]) -> Results:
+        prompt = {
+            name: {"class_type": kind, "inputs": {k: list(v) if isinstance(v, tuple) else v for k, v in inputs.items()}}
+            for name, (kind, inputs) in graph.items()
+        }
+        valid = asyncio.run(execution.validate_prompt("p", prompt, None))
+        assert valid[0], valid
+        server.sent.clear()
+        executor.execute(prompt, "p", {"client_id": "test"}, valid[2])
+        ran = [data["node"] for event, data in server.sent if event == "executing" and data["node"]]
+        errors = [data["exception_message"] for event, data in server.sent if event == "execution_error"]
+        interrupted = any(event == "execution_interrupted" for event, _ in server.sent)
+        outputs = {name: executor.caches.outputs.get(name) for name in prompt}
+        return Results(ran=ran, error=(errors or [None])[0], outputs=outputs, interrupted=interrupted, sent=server.sent)
+
+    return execute

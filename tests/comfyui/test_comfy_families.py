@@ -1,0 +1,134 @@
+"""The five families, tiny and random: shapes, gradients, the stock loader's result, and weights left alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.comfyui
+
+FAMILIES = ["sd1", "sd2", "sdxl", "sd3", "flux"]
+
+
+@pytest.fixture(scope="module")
+def build(host):
+    """A tiny MODEL as a node builds it."""
+    import comfy_tiny
+
+    def make(family):
+        with torch.inference_mode():
+            return getattr(comfy_tiny, family)()
+
+    return make
+
+
+@pytest.fixture
+def adapter(pack, demo):
+    """An eraser with random values for a MODEL and a set of layers."""
+    lora, denoiser = pack("lora_unlearn.lora"), pack("nodes.denoiser")
+    core = pack("lora_unlearn")
+
+    def make(model, selector):
+        own = denoiser.ComfyDenoiser(model, demo.clip)
+        random = lora.new_lora(own.linears(selector), 2, 1.0, torch.Generator().manual_seed(1))
+        for layer in random.layers:
+            torch.nn.init.normal_(layer.up, std=0.1, generator=torch.Generator().manual_seed(2))
+        random.round_to_half()
+        settings = core.Settings(selector=selector)
+        gate = core.Gate(statistic="text", text_closed=1.0, text_open=1.0)
+        return core.Adapter(random, core.Concept("cat"), settings, gate, own.family, "0" * 16)
+
+    return make
+
+
+def latents(host, demo, model, text="a cat", cfg=1.0, steps=1):
+    with torch.inference_mode():
+        positive = host.CLIPTextEncode().encode(demo.clip, text)[0]
+        negative = host.CLIPTextEncode().encode(demo.clip, "")[0]
+        channels = model.get_model_object("latent_format").latent_channels
+        latent = {"samples": torch.zeros(1, channels, 8, 8)}
+        return host.KSampler().sample(model, 3, steps, cfg, "euler", "simple", positive, negative, latent)[0]["samples"]
+
+
+@pytest.mark.parametrize("selector", ["cross_kv", "context", "all_but_cross"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_stock_loader_makes_the_same_of_the_file(family, selector, host, pack, demo, build, adapter):
+    import comfy.sd
+    import comfy.utils
+    import folder_paths
+
+    guide, core, model = pack("nodes.guide"), pack("lora_unlearn"), build(family)
+    if selector == "context" and family not in ("sd3", "flux"):
+        pytest.skip("only SD3 and Flux have one layer that reads the text")
+    made = adapter(model, selector)
+    path = made.save(f"{folder_paths.get_folder_paths('loras')[0]}/{family}.safetensors")
+    with torch.inference_mode():
+        stock, _ = comfy.sd.load_lora_for_models(model, None, comfy.utils.load_torch_file(str(path)), 1.0, 0.0)
+        ours = guide.apply_erasers(model, [core.Eraser(made, 1.0, "on")])
+        closed = guide.apply_erasers(model, [core.Eraser(made, 1.0, "auto")])
+    base = latents(host, demo, model)
+    theirs = latents(host, demo, stock)
+    scale = base.abs().max()
+    assert (theirs - base).abs().max() / scale > 1e-3
+    rounding = 1e-4 if selector == "all_but_cross" else 1e-5  # it piles up over dozens of layers
+    assert (latents(host, demo, ours) - theirs).abs().max() / scale < rounding
+    several = {"cfg": 4.0, "steps": 3}
+    assert torch.equal(latents(host, demo, closed, **several), latents(host, demo, model, **several))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_the_adapter_and_no_weight_changes(family, pack, demo, build, adapter):
+    model = build(family)
+    selector = "all_but_cross" if family in ("sd3", "flux") else "cross_kv"
+    made = adapter(model, selector)
+    before = {name: value.clone() for name, value in model.model.named_parameters()}
+    denoiser = pack("nodes.denoiser").ComfyDenoiser(model, demo.clip, (64, 64))
+    with torch.inference_mode(), torch.inference_mode(False):
+        rows = denoiser.encode(["a cat", "a dog on a red background"])
+        x, sigma = denoiser.initial_noise(2, torch.Generator().manual_seed(0)), denoiser.sigmas(4)[1:3]
+        assert denoiser.sigmas(4).shape == (5,) and denoiser.sigmas(4)[-1] == 0
+        targets = denoiser.linears(selector)
+        with torch.no_grad():
+            base = denoiser.predict(x, sigma, rows)
+        with made.lora.attached(targets), made.lora.rows(torch.ones(2)):
+
+            def loss():
+                return (denoiser.predict(x, sigma, rows) - base).square().mean()
+
+            loss().backward()
+            layer = max(made.lora.layers, key=lambda layer: float(layer.up.grad.norm()))
+            with torch.no_grad():
+                step = layer.up.grad / layer.up.grad.norm() * 1e-3
+                slope = float(layer.up.grad.norm()) * 1e-3
+                layer.up += step
+                high = float(loss())
+                layer.up -= 2 * step
+                low = float(loss())
+    assert all(torch.isfinite(parameter.grad).all() for parameter in made.lora.parameters())
+    assert (high - low) / 2 == pytest.approx(slope, rel=0.1)
+    assert all(torch.equal(before[name], value) for name, value in model.model.named_parameters())
+
+
+def test_another_kind_of_model_is_named_in_one_sentence(pack, build, demo):
+    import comfy.model_base
+
+    core, denoiser, model = pack("lora_unlearn"), pack("nodes.denoiser"), build("sdxl")
+    model.model.__class__ = comfy.model_base.SDXL_instructpix2pix
+    with pytest.raises(core.UnlearnError, match="of the kind SDXL_instructpix2pix, but erasing works on"):
+        denoiser.ComfyDenoiser(model, demo.clip)
+
+
+def test_the_demo_has_the_same_name_in_every_host(pack, demo):
+    core, denoiser = pack("lora_unlearn"), pack("nodes.denoiser").ComfyDenoiser(demo.model, demo.clip)
+    checkpoint = pytest.importorskip("diffusers") and pack("lora_unlearn.demo.checkpoint")
+    other, base_hash = core.denoiser_for(checkpoint.load_demo()), pack("lora_unlearn.denoiser").base_hash
+    assert base_hash(denoiser) == base_hash(other)
+    for selector in ("cross_kv", "all_but_cross"):
+        ours, theirs = denoiser.linears(selector), other.linears(selector)
+        assert {name: target.shape for name, target in ours.items()} == {n: t.shape for n, t in theirs.items()}
+    text = "a photo of a cat", ""
+    assert torch.allclose(denoiser.encode(text).tensors["text"], other.encode(text).tensors["text"], atol=1e-5)
+    with torch.no_grad():
+        x, sigma = other.initial_noise(2, torch.Generator().manual_seed(0)), other.sigmas(5)[1].expand(2)
+        theirs = other.predict(x, sigma, other.encode(text))
+        assert torch.allclose(denoiser.predict(x, sigma, denoiser.encode(text)), theirs, atol=2e-3)

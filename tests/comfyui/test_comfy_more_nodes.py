@@ -1,0 +1,277 @@
+"""The nodes around an eraser: stacks, read-outs, comparisons, calibration, merging."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from comfy_graphs import one_node, sampling
+
+pytestmark = pytest.mark.comfyui
+
+CAT, DOG, HOUSE = "a photo of a cat", "a photo of a dog", "a photo of a house"
+DRAW = {"seed": 3, "steps": 6, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
+
+
+@pytest.fixture(scope="module")
+def dog(pack, demo):
+    """The quick eraser of dogs."""
+    training, core = pack("nodes.training"), pack("lora_unlearn")
+    order = training.Order(core.Concept("dog"), "instant", pack("lora_unlearn.erase").MODES["instant"])
+    with torch.inference_mode():
+        return training.train_eraser(demo.model, demo.clip, order)
+
+
+@pytest.fixture
+def files(cat, dog):
+    """Both erasers as files in the loras folder; returns their names."""
+    import folder_paths
+
+    for name, eraser in (("cat.safetensors", cat), ("dog.safetensors", dog)):
+        eraser.save(Path(folder_paths.get_folder_paths("loras")[0]) / name)
+    return ["cat.safetensors", "dog.safetensors"]
+
+
+@pytest.fixture
+def node(host, pack):
+    """Run one node as the executor would: node("LoraUnlearnInspectEraser", eraser=...)."""
+
+    def execute(name, /, **inputs):
+        with torch.inference_mode():
+            return host.NODE_CLASS_MAPPINGS[name].execute(**inputs)
+
+    return execute
+
+
+def error_of(node, pack, name, /, **inputs):
+    with pytest.raises(pack("lora_unlearn").UnlearnError) as caught:
+        node(name, **inputs)
+    return str(caught.value)
+
+
+def stacked(prompt, **slots):
+    """A graph of the demo checkpoint under a stack, with a read-out after the sampler."""
+    return {
+        "1": ("LoraUnlearnDemoCheckpoint", {}),
+        "2": ("LoraUnlearnEraserStack", {"model": ("1", 0), **slots}),
+        **sampling("2", prompt, 1, 3, 5.0),
+        "9": ("LoraUnlearnGateReadout", {"model": ("2", 0), "latent": ("6", 0)}),
+    }
+
+
+def read_out(done):
+    assert done.error is None
+    return done.outputs["9"][1][0].splitlines()
+
+
+def test_each_eraser_of_a_stack_has_a_gate_of_its_own(run, files):
+    slots = {"file_1": files[0], "file_2": files[1]}
+    assert [line.split(",")[0] for line in read_out(run(stacked(CAT, **slots)))[:2]] == [
+        "picture 1: cat: open",
+        "picture 1: dog: closed",
+    ]
+    house = run(stacked(HOUSE, **slots))
+    assert [line.split(",")[0].split(": ")[2] for line in read_out(house)[:2]] == ["closed", "closed"]
+    bare = run({"1": ("LoraUnlearnDemoCheckpoint", {}), **sampling("1", HOUSE, 1, 3, 5.0)})
+    assert torch.equal(house.outputs["7"][0][0], bare.outputs["7"][0][0])
+
+
+def test_a_slot_that_is_off_or_at_strength_0_is_left_out(run, files):
+    slots = {"file_1": files[0], "file_3": files[1]}
+    (only, _cost) = read_out(run(stacked(CAT, **slots, enabled_1=False, gate_3="always")))
+    assert only == "picture 1: dog: open (set by hand)"
+    off = run(stacked(CAT, **slots, enabled_1=False, strength_3=0.0))
+    assert "No eraser is at work" in read_out(off)[0]
+
+
+def test_a_connected_eraser_goes_before_the_file_and_stacks_chain(node, demo, cat, dog, files, pack):
+    first = node("LoraUnlearnEraserStack", model=demo.model, eraser_1=dog, file_1=files[0])[0]
+    second = node("LoraUnlearnEraserStack", model=first, eraser_4=cat, strength_4=2.0)[0]
+    erasers = second.get_attachment(pack("nodes.guide").KEY).erasers
+    assert [(eraser.adapter.concept.name, eraser.strength) for eraser in erasers] == [("dog", 1.0), ("cat", 2.0)]
+    assert demo.model.get_attachment(pack("nodes.guide").KEY) is None
+
+
+def test_a_changed_file_is_read_again_and_a_lost_one_is_told(host, files):
+    import folder_paths
+
+    stack, path = host.NODE_CLASS_MAPPINGS["LoraUnlearnEraserStack"], folder_paths.get_full_path("loras", files[0])
+    before = stack.fingerprint_inputs(file_1=files[0])
+    Path(path).touch()
+    assert stack.fingerprint_inputs(file_1=files[0]) != before
+    assert stack.validate_inputs(file_1=files[0]) is True
+    assert "no file lost.safetensors" in stack.validate_inputs(file_2="lost.safetensors")
+
+
+def test_an_ordinary_lora_in_a_stack_gets_a_sentence(run, cat):
+    import folder_paths
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, Path(folder_paths.get_folder_paths("loras")[0]) / "plain.safetensors")
+    assert "not one of our erasers" in run(stacked(CAT, file_1="plain.safetensors")).error
+
+
+def test_the_read_out_tells_score_threshold_and_cost_and_draws_them(run, files, pack):
+    graph = stacked(CAT, file_1=files[0])
+    graph["9"][1]["images"] = ("7", 0)
+    done = run(graph)
+    first, cost = read_out(done)
+    score, threshold = (float(part.split()[-1]) for part in first.split(", ")[1:])
+    assert first.startswith("picture 1: cat: open, score") and score >= threshold
+    assert cost == "cost: 16 network evaluations, 0 of them for erasing (0 % more)"
+    assert torch.equal(done.outputs["9"][0][0]["samples"], done.outputs["6"][0][0]["samples"])
+    drawn = {tuple(colour) for colour in (done.outputs["9"][2][0][0] * 255).round().int().flatten(0, 1).tolist()}
+    readout = pack("lora_unlearn.report.readout")
+    assert readout.OPEN in drawn and readout.CLOSED not in drawn
+    shown = next(data["output"] for event, data in done.sent if event == "executed" and data["node"] == "9")
+    assert shown["text"][0].startswith(first) and len(shown["images"]) == 1
+
+
+def test_above_strength_1_the_read_out_counts_what_erasing_added(run, files):
+    assert read_out(run(stacked(CAT, file_1=files[0], strength_1=2.0)))[-1] == (
+        "cost: 24 network evaluations, 8 of them for erasing (50 % more)"
+    )
+
+
+def test_the_read_out_needs_a_sampled_model(node, pack, demo, cat):
+    model = node("LoraUnlearnEraserStack", model=demo.model, eraser_1=cat)[0]
+    name = "LoraUnlearnGateReadout"
+    assert "Connect the sampler's latent" in error_of(node, pack, name, model=model)
+    assert "Nothing was sampled" in error_of(node, pack, name, model=model, latent={})
+
+
+def compared(node, demo, eraser, **more):
+    values = {"model": demo.model, "clip": demo.clip, "vae": demo.vae, "eraser": eraser, "prompts": "", "strength": 1.0}
+    return node("LoraUnlearnBeforeAfter", **{**values, **DRAW, **more})
+
+
+def test_the_left_column_is_the_stock_samplers(node, host, demo, cat):
+    page, before, after = compared(node, demo, cat, prompts=f"{CAT}\n\n{HOUSE}\n").args
+    for index, prompt in enumerate((CAT, HOUSE)):
+        with torch.inference_mode():
+            positive, negative = (host.CLIPTextEncode().encode(demo.clip, text)[0] for text in (prompt, ""))
+            latent = host.EmptyLatentImage().generate(128, 128, 1)[0]
+            made = host.KSampler().sample(demo.model, *DRAW.values(), positive, negative, latent)[0]
+            stock = host.VAEDecode().decode(demo.vae, made)[0]
+        assert torch.equal(before[index], stock[0])
+        left = page[0, 30 + 134 * index : 158 + 134 * index, -268:-140]
+        assert np.array_equal(bytes_of(left), bytes_of(stock[0]))
+    assert torch.equal(before[1], after[1]) and not torch.equal(before[0], after[0])
+    assert page.shape[1] == 30 + 2 * 134 and before.shape == after.shape == (2, 128, 128, 3)
+
+
+def bytes_of(image):
+    """As Save Image writes it."""
+    return np.clip(255.0 * image.numpy(), 0, 255).astype(np.uint8)
+
+
+def test_without_prompts_the_concept_meets_its_neighbours(node, demo, cat):
+    page, before, after = compared(node, demo, cat, steps=1, pictures=2, size=64).args
+    assert before.shape == after.shape == (6, 64, 64, 3) and page.shape[1] == 30 + 3 * 70
+    same = [torch.equal(left, right) for left, right in zip(before, after, strict=True)]
+    assert same == [False, False, True, True, True, True]
+
+
+def test_neighbours_are_those_the_user_keeps_then_the_nearest(pack, demo, cat):
+    near = pack("lora_unlearn.neighbours").neighbours
+    denoiser = pack("nodes.denoiser").ComfyDenoiser(demo.model, demo.clip)
+    with torch.inference_mode(False):
+        found = near(denoiser, cat, 2)
+        kept = near(denoiser, replace(cat, concept=replace(cat.concept, keep=("lion",))), 2)
+    assert len(set(found)) == 2 and all(p.startswith("a photo of a") and "cat" not in p for p in found)
+    assert kept == ["a photo of a lion", found[0]]
+
+
+def test_calibrating_leaves_the_given_eraser_as_it_was(node, demo, cat):
+    gate, base = cat.gate, cat.base_hash
+    own = "a photo of a lion\n a tiger in the snow\n"
+    given = {"model": demo.model, "clip": demo.clip, "eraser": cat}
+    new, text = node("LoraUnlearnCalibrateEraser", **given, keep_closed=own, false_open_rate=0.1).args
+    assert cat.gate is gate and cat.base_hash == base and new is not cat
+    assert (new.gate.false_open_rate, gate.false_open_rate) == (0.1, 0.01)
+    assert new.gate.threshold != gate.threshold and new.gate.negatives + len(new.gate.mentions) > gate.negatives
+    assert "at most 10.0 %" in text and f"before: opened from a score of {gate.threshold:.3f}" in text
+    again = node("LoraUnlearnCalibrateEraser", **given)[0]
+    assert again.gate == gate
+
+
+def test_too_few_prompts_for_a_rate_are_told(node, pack, demo, cat):
+    given = {"model": demo.model, "clip": demo.clip, "eraser": cat, "false_open_rate": 0.001}
+    assert "needs at least 999 negative prompts" in error_of(node, pack, "LoraUnlearnCalibrateEraser", **given)
+    assert "connect CLIP" in error_of(node, pack, "LoraUnlearnCalibrateEraser", **{**given, "clip": None})
+
+
+def test_inspecting_tells_what_an_eraser_is(node, cat):
+    text = node("LoraUnlearnInspectEraser", eraser=cat)[0]
+    assert text.startswith("erases 'cat' from demo models\nmade in instant mode")
+    assert f"opens from a score of {cat.gate.threshold:.3f}" in text and cat.base_hash in text
+
+
+def test_the_merged_file_does_in_a_stock_loader_what_both_files_do(node, host, demo, cat, dog, files, sample):
+    import folder_paths
+
+    slots = {"eraser_1": cat, "eraser_3": dog, "strength_3": 0.5}
+    path, size = node("LoraUnlearnMergeErasers", name="both", format="LoRA", **slots).args
+    assert Path(path).stat().st_size == size and "both.safetensors" in folder_paths.get_filename_list("loras")
+
+    def loaded(model, name, strength):
+        with torch.inference_mode():
+            return host.LoraLoader().load_lora(model, demo.clip, name, strength, 0.0)[0]
+
+    merged = sample(loaded(demo.model, "both.safetensors", 1.0), CAT, steps=2)
+    one_by_one = sample(loaded(loaded(demo.model, files[0], 1.0), files[1], 0.5), CAT, steps=2)
+    assert (merged - sample(demo.model, CAT, steps=2)).abs().max() > 0.1
+    assert (merged - one_by_one).abs().max() < 5e-3
+
+
+def test_what_cannot_be_merged_is_told(node, pack, cat, dog):
+    def told(**slots):
+        return error_of(node, pack, "LoraUnlearnMergeErasers", **{"name": "both", "format": "LoRA", **slots})
+
+    assert "different model families (demo, sdxl)" in told(eraser_1=cat, eraser_2=replace(dog, family="sdxl"))
+    assert "'dog' was not finished" in told(eraser_1=cat, eraser_2=replace(dog, partial=True))
+    assert "can't be a file name" in told(eraser_1=cat, eraser_2=dog, name="../both")
+
+
+def test_all_of_them_in_one_graph(run, files):
+    graph = one_node(CAT, 1)
+    given, drawn = {"model": ("1", 0), "clip": ("1", 1)}, {**DRAW, "steps": 1, "size": 64, "prompts": ""}
+    graph |= {
+        "10": ("LoraUnlearnCalibrateEraser", {**given, "eraser": ("2", 1), "false_open_rate": 0.05}),
+        "11": ("LoraUnlearnInspectEraser", {"eraser": ("10", 0)}),
+        "12": ("LoraUnlearnMergeErasers", {"eraser_1": ("10", 0), "eraser_2": ("2", 1), "name": "x", "format": "LoRA"}),
+        "13": ("LoraUnlearnBeforeAfter", {**given, "vae": ("1", 2), "eraser": ("10", 0), "strength": 1.0, **drawn}),
+        "14": ("LoraUnlearnGateReadout", {"model": ("2", 0), "images": ("7", 0)}),
+    }
+    done = run(graph)
+    assert done.error is None
+    shown = {data["node"]: data["output"] for event, data in done.sent if event == "executed"}
+    assert "at most 5.0 %" in shown["11"]["text"][0] and shown["10"]["text"][0] == done.outputs["10"][1][0]
+    assert shown["12"]["text"][0].endswith("without gates)") and len(shown["13"]["images"]) == 1
+    assert shown["13"]["text"][0].splitlines()[0] == "a photo of a cat (gate open)"
+    assert shown["14"]["text"][0].startswith("picture 1: cat: open")
+
+
+def test_every_node_has_a_help_page_that_lists_its_inputs(host, pack):
+    docs = Path(pack("nodes").__file__).parent / "web" / "docs"
+    assert docs.parent in map(Path, host.EXTENSION_WEB_DIRS.values())
+    schemas = {node.GET_SCHEMA().node_id: node.GET_SCHEMA() for node in pack("nodes").NODES}
+    assert {path.stem for path in docs.glob("*.md")} == set(schemas)
+    for name, schema in schemas.items():
+        text = (docs / f"{name}.md").read_text(encoding="ascii")
+        inputs = text.partition("## Inputs")[2].partition("\n## ")[0]
+        listed = {word for row in re.findall(r"^\| (`.*?) \|", inputs, re.M) for word in re.findall(r"`(\w+)`", row)}
+        assert numberless(listed) == numberless(widget.id for widget in schema.inputs), name
+        assert all(
+            f"`{output.display_name}`" in text or f"**{output.display_name}**" in text for output in schema.outputs
+        )
+        assert all(widget.tooltip for widget in [*schema.inputs, *schema.outputs])
+
+
+def numberless(names):
+    """Names of inputs without the numbers of slots."""
+    return {re.sub(r"_\d$", "", name) for name in names}

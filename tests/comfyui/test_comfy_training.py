@@ -1,0 +1,101 @@
+"""Training inside a node: the model stays as it was, whatever happens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from comfy_graphs import one_node
+
+pytestmark = pytest.mark.comfyui
+
+
+@pytest.fixture
+def order(pack):
+    """A short training, kept nowhere yet."""
+    training, core = pack("nodes.training"), pack("lora_unlearn")
+    training.CACHE.clear()
+    small = core.Settings(iterations=12, batch=4, trajectories=2, trajectory_steps=6, enough=1.0)
+    return training.Order(core.Concept("cat"), "fast", small)
+
+
+@pytest.fixture
+def unchanged(demo):
+    """Fails the test if a weight, or an object that holds one, is another one afterwards."""
+    network = demo.model.model
+    before = {name: (value, value.clone()) for name, value in network.named_parameters()}
+    yield
+    for name, value in network.named_parameters():
+        assert value is before[name][0] and torch.equal(value, before[name][1])
+    assert not [name for name, module in network.named_modules() if "forward" in module.__dict__]
+
+
+def test_a_training_erases_and_leaves_the_weights_alone(pack, demo, order, unchanged):
+    with torch.inference_mode():
+        assert all(value.is_inference() for value in demo.model.model.parameters())
+        adapter = pack("nodes.training").train_eraser(demo.model, demo.clip, order)
+    assert adapter.iterations == 12 and adapter.redirected > 0.5 and not adapter.partial
+    assert adapter.gate.negatives >= 99 and adapter.family == "demo"
+
+
+def test_an_interruption_keeps_the_partial_adapter_and_goes_on_from_it(pack, demo, order, unchanged, monkeypatch):
+    import comfy.model_management as management
+    import comfy.utils
+
+    training, stopped_at = pack("nodes.training"), 6 + 5
+
+    def cancel(value, total, preview, node_id=None):
+        if value == stopped_at:
+            management.interrupt_current_processing()
+        management.throw_exception_if_processing_interrupted()  # as the server's own hook does
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", cancel)
+    with torch.inference_mode(), pytest.raises(management.InterruptProcessingException):
+        training.train_eraser(demo.model, demo.clip, order)
+    key = order.fingerprint(demo.model, demo.clip)
+    assert training.CACHE.get(key) is None
+    kept = training.CACHE.get_partial(key)
+    assert kept.partial and kept.iterations == 5
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", None)
+    with torch.inference_mode():
+        adapter = training.train_eraser(demo.model, demo.clip, order)
+    assert adapter.iterations == 12 and not adapter.partial and training.CACHE.get_partial(key) is None
+
+
+def test_a_training_that_changes_nothing_says_so(pack, demo, order, unchanged):
+    core = pack("lora_unlearn")
+    weak = replace(order, settings=replace(order.settings, iterations=1, down="random", learning_rate=1e-6))
+    with torch.inference_mode(), pytest.raises(core.UnlearnError, match="redirected only"):
+        pack("nodes.training").train_eraser(demo.model, demo.clip, weak)
+
+
+def test_train_apply_export_and_load_in_one_graph(run, pack):
+    graph = one_node("a photo of a dog", 1)
+    fast = {"iterations": 3, "batch": 4, "trajectories": 2, "trajectory_steps": 4}
+    graph["10"] = (
+        "LoraUnlearnTrainEraser",
+        {"model": ("1", 0), "clip": ("1", 1), "concept": "cat", "mode": "fast", **fast},
+    )
+    graph["2"] = ("LoraUnlearnApplyEraser", {"model": ("1", 0), "eraser": ("10", 0), "strength": 1.0, "enabled": True})
+    graph["11"] = ("LoraUnlearnExportEraser", {"eraser": ("10", 0), "name": "no cats", "format": "LoRA"})
+    done = run(graph)
+    assert done.error is None
+    path, size = done.outputs["11"][0][0], done.outputs["11"][1][0]
+    assert path.endswith("no cats.safetensors") and size > 1000
+    load = {"12": ("LoraUnlearnLoadEraser", {"file": "no cats.safetensors"})}
+    load["13"] = ("LoraUnlearnExportEraser", {"eraser": ("12", 0), "name": "again", "format": "diffusers"})
+    assert run(load).error is None
+    load["13"] = ("LoraUnlearnExportEraser", {"eraser": ("12", 0), "name": "../again", "format": "LoRA"})
+    assert "can't be a file name" in run(load).error
+
+
+def test_an_ordinary_lora_gets_a_sentence(run, tmp_path):
+    import folder_paths
+    from safetensors.torch import save_file
+
+    path = f"{folder_paths.get_folder_paths('loras')[0]}/ordinary.safetensors"
+    save_file({"lora_unet_x.lora_down.weight": torch.zeros(1, 4)}, path)
+    graph = {"1": ("LoraUnlearnLoadEraser", {"file": "ordinary.safetensors"})}
+    graph["2"] = ("LoraUnlearnExportEraser", {"eraser": ("1", 0), "name": "x", "format": "LoRA"})
+    assert "not one of our erasers" in run(graph).error

@@ -1,0 +1,141 @@
+"""The example workflows and the blueprint: everything in them exists, and they run to pictures by one press."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from comfy_workflows import CONTROL, NOTES, ROOT, api_form, inputs_of, origins, read, slots_of, values_of, widgets_of
+from PIL import Image
+
+pytestmark = pytest.mark.comfyui
+
+FILES = sorted((ROOT / "workflows").glob("*.json"))
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
+LOADER, DEMO = "CheckpointLoaderSimple", "LoraUnlearnDemoCheckpoint"
+QUICK = {"steps": 4, "preset": "quick", "mode": "instant", "width": 128, "height": 128, "batch_size": 1, "pictures": 1}
+"""What the runs here change, to save time."""
+each = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+each_blueprint = pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+
+
+def real_nodes(holder):
+    return [node for node in holder["nodes"] if node["type"] not in NOTES]
+
+
+def check_node(node, kind):
+    """A node says the same as its schema: slots, outputs, and values that the schema allows."""
+    assert [slot["name"] for slot in node["inputs"]] == slots_of(kind)
+    assert [slot["type"] for slot in node["inputs"]] == [inputs_of(kind)[name][0] for name in slots_of(kind)]
+    assert [slot["type"] for slot in node["outputs"]] == list(kind.RETURN_TYPES)
+    assert len(node["widgets_values"]) == len(widgets_of(kind))
+    for name, value in values_of(node, kind).items():
+        if name == CONTROL:
+            assert value == "fixed"
+        else:
+            check_value(value, *inputs_of(kind)[name])
+    required = kind.INPUT_TYPES().get("required", {})
+    linked = {slot["name"] for slot in node["inputs"] if slot["link"] is not None}
+    assert set(required) <= linked | set(widgets_of(kind))
+
+
+def check_value(value, kind, options):
+    """A widget's value is of its kind, and in its range or among its choices (where those are no files)."""
+    expected = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}[kind]
+    assert isinstance(value, expected)
+    if kind in ("INT", "FLOAT"):
+        assert options["min"] <= value <= options["max"]
+    if kind == "COMBO" and not value.endswith(".safetensors"):
+        assert value in options["options"]
+
+
+def check_link(nodes, link, origin, origin_slot, target, target_slot, kind):
+    """Both ends of a link know of it."""
+    output, slot = nodes[origin]["outputs"][origin_slot], nodes[target]["inputs"][target_slot]
+    assert link in output["links"]
+    assert slot["link"] == link
+    assert output["type"] == slot["type"] == kind
+    assert nodes[origin]["order"] < nodes[target]["order"]
+
+
+def box(node):
+    (left, top), (width, height) = node["pos"], node["size"]
+    return left, top - 30, left + width, top + height
+
+
+def apart(one, other):
+    return one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+
+
+def inside(inner, outer):
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
+
+
+@each
+def test_a_workflow_says_what_the_schemas_say(path, host):
+    workflow = read(path)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert workflow["version"] == 0.4
+    for node in real_nodes(workflow):
+        check_node(node, host.NODE_CLASS_MAPPINGS[node["type"]])
+    for link in workflow["links"]:
+        check_link(nodes, *link)
+    assert sum(slot["link"] is not None for node in nodes.values() for slot in node["inputs"]) == len(workflow["links"])
+    assert workflow["last_node_id"] == max(nodes)
+    assert workflow["last_link_id"] == max(link[0] for link in workflow["links"])
+
+
+@each
+def test_a_workflow_is_tidy_and_says_what_to_do(path):
+    workflow = read(path)
+    (note,) = [node for node in workflow["nodes"] if node["type"] in NOTES]
+    assert "**Run**" in note["widgets_values"][0]
+    boxes = [box(node) for node in workflow["nodes"]]
+    assert all(apart(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
+    groups = [(left, top, left + width, top + height) for left, top, width, height in
+              (group["bounding"] for group in workflow["groups"])]
+    assert all(apart(one, other) for index, one in enumerate(groups) for other in groups[:index])
+    for node in real_nodes(workflow):
+        assert any(inside(box(node), group) for group in groups), node["type"]
+
+
+@each
+def test_a_workflow_has_a_thumbnail(path):
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.format == "JPEG"
+        assert min(picture.size) >= 256
+        assert np.asarray(picture.convert("L")).std() > 10
+    assert path.with_suffix(".jpg").stat().st_size < 100_000
+
+
+def test_thumbnails_belong_to_workflows():
+    assert {picture.stem for picture in (ROOT / "workflows").iterdir()} == {path.stem for path in FILES}
+    assert len(FILES) == 8
+
+
+def quick(graph):
+    """The same graph in a minute: less of everything, and the demo checkpoint where files would be needed."""
+    for name, (kind, inputs) in graph.items():
+        shorter = {key: QUICK[key] if key in QUICK and not isinstance(value, tuple) else value
+                   for key, value in inputs.items()}
+        graph[name] = (DEMO, {}) if kind == LOADER else (kind, shorter)
+    return graph
+
+
+def pictures(done, graph):
+    """All decoded pictures (B,H,W,3)."""
+    return torch.cat([done.outputs[name][0][0] for name, (kind, _) in graph.items() if kind == "VAEDecode"])
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not path.stem.startswith("before")], ids=lambda p: p.stem)
+def test_a_workflow_runs_to_pictures(path, host, run):
+    workflow = read(path)
+    graph = quick(api_form(workflow["nodes"], origins(workflow), host.NODE_CLASS_MAPPINGS))
+    done = run(graph)
+    assert done.error is None
+    assert {name for name, (_kind, inputs) in graph.items() if inputs} <= set(done.ran)
+    found = pictures(done, graph)
+    assert found.shape[1:] == (128, 128, 3)
+    assert all(picture.std() > 0.02 for picture in found)
