@@ -19,7 +19,7 @@ from lora_unlearn.demo.checkpoint import load_demo, load_pipeline
 from lora_unlearn.demo.judge import WEIGHTS, load_judge
 from lora_unlearn.demo.words import COLOURS, STYLES, THINGS
 from lora_unlearn.erase import without_concept
-from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT
+from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, HYPONYMS
 from lora_unlearn.hosts.generate import Sampling, generate
 
 SAMPLING = Sampling(steps=30, guidance_scale=5.0, batch=32)
@@ -61,9 +61,10 @@ def concept_prompts(name: str) -> dict[str, list[str]]:
     }
 
 
-def other_prompts(name: str) -> list[str]:
+def other_prompts(name: str, hyponyms: bool = True) -> list[str]:
     """Prompts without the concept, none of the bank's: all other objects, and synonyms of other classes."""
-    words = [thing for thing in THINGS if thing != name]
+    kinds = () if hyponyms else HYPONYMS.get(name, ())
+    words = [thing for thing in THINGS if thing != name and thing not in kinds]
     words += [word for other, synonyms in CLASSES.items() if other != name for word in synonyms]
     return [pattern.format(word) for word in words for pattern in HELD_OUT]
 

@@ -19,7 +19,7 @@ from lora_unlearn.evaluate.prompts import CLASSES
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.train import encode
 
-BESIDE, RIDGES, GAPS = (0, 12, 24), (0.01, 0.03, 0.1), (0.0, 0.25, 0.5)
+BESIDE, RIDGES, GAPS = (0, 24), (0.01, 0.03, 0.1), (0.0, 0.5, 0.6, 0.7)
 GROUPS = ("target", "synonyms", "pairs", "others")
 
 
@@ -38,8 +38,9 @@ def main() -> None:
         row |= {f"{group}.mean": round(float(c.mean()), 4) for group, c in zip(GROUPS, columns, strict=True)}
         worst = [*(c.min() for c in columns[:3]), columns[3].max()]
         row |= {f"{group}.worst": round(float(c), 4) for group, c in zip(GROUPS, worst, strict=True)}
+        row["cells"] = " | ".join(f"{row[f'{g}.mean']:.3f} / {row[f'{g}.worst']:.3f}" for g in GROUPS)
         table.append(row)
-        print(row)
+        print(f"| {' | '.join(map(str, setting))} | {row['cells']} |")
     common.write(options.out, "text_gate", table)
 
 
@@ -48,7 +49,7 @@ def measured(denoiser: Denoiser, name: str) -> dict[tuple, list[float]]:
     concept = Concept(name)
     keep, calibration = common.banks(concept)
     prompts = encode(denoiser, concept, keep)
-    groups = {**common.concept_prompts(name), "others": common.other_prompts(name)}
+    groups = {**common.concept_prompts(name), "others": common.other_prompts(name, hyponyms=False)}
     groups |= {"calibration": calibration, "positives": default_positives(concept, calibration)}
     texts = {group: denoiser.encode(rows).tensors["text"].float() for group, rows in groups.items()}
     rates = {}

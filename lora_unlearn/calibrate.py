@@ -25,6 +25,8 @@ BESIDE = 40
 """How many of the negatives the concept is put beside, for the positives."""
 LIKE_THE_CONCEPT = 0.05
 """Quantile of the positives' scores from which up a prompt scores like the concept."""
+RAISED = 0.6
+"""Where in the gap between negatives and positives the threshold sits, see `docs/experiments.md`."""
 
 
 def calibrate(
@@ -113,9 +115,9 @@ def mentions(
 
 
 def choose_threshold(closed: Tensor, opened: Tensor, false_open_rate: float) -> float:
-    """The conformal threshold, raised to the middle of the gap where nearly all positives lie above it."""
+    """The conformal threshold, raised by a share of the gap where nearly all positives lie above it."""
     threshold = conformal_threshold(closed, false_open_rate)
-    return max(threshold, (threshold + float(opened.quantile(LIKE_THE_CONCEPT))) / 2)
+    return max(threshold, threshold + RAISED * (float(opened.quantile(LIKE_THE_CONCEPT)) - threshold))
 
 
 def probe_index(gate: Gate, steps: int) -> int:
