@@ -35,5 +35,5 @@ def test_too_few_negatives_are_refused(pipe, cat):
 
 def test_the_demo_erasers_gate_opens_for_its_concept(cat):
     assert cat.gate.negatives >= 99
-    assert cat.gate.true_open_rate == 1.0
+    assert cat.gate.true_open_rate >= 0.95
     assert cat.gate.text_closed == cat.gate.text_open == cat.gate.threshold
