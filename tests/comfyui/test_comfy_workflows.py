@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -94,8 +92,10 @@ def test_a_workflow_is_tidy_and_says_what_to_do(path):
     assert "**Run**" in note["widgets_values"][0]
     boxes = [box(node) for node in workflow["nodes"]]
     assert all(apart(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
-    groups = [(left, top, left + width, top + height) for left, top, width, height in
-              (group["bounding"] for group in workflow["groups"])]
+    groups = [
+        (left, top, left + width, top + height)
+        for left, top, width, height in (group["bounding"] for group in workflow["groups"])
+    ]
     assert all(apart(one, other) for index, one in enumerate(groups) for other in groups[:index])
     for node in real_nodes(workflow):
         assert any(inside(box(node), group) for group in groups), node["type"]
@@ -118,8 +118,9 @@ def test_thumbnails_belong_to_workflows():
 def quick(graph):
     """The same graph in a minute: less of everything, and the demo checkpoint where files would be needed."""
     for name, (kind, inputs) in graph.items():
-        shorter = {key: QUICK[key] if key in QUICK and not isinstance(value, tuple) else value
-                   for key, value in inputs.items()}
+        shorter = {
+            key: QUICK[key] if key in QUICK and not isinstance(value, tuple) else value for key, value in inputs.items()
+        }
         graph[name] = (DEMO, {}) if kind == LOADER else (kind, shorter)
     return graph
 
@@ -139,3 +140,95 @@ def test_a_workflow_runs_to_pictures(path, host, run):
     found = pictures(done, graph)
     assert found.shape[1:] == (128, 128, 3)
     assert all(picture.std() > 0.02 for picture in found)
+
+
+def test_the_sheet_of_before_and_after_has_a_row_for_each_neighbour(host, run):
+    path = ROOT / "workflows" / "before-after-with-neighbours.json"
+    workflow = read(path)
+    graph = quick(api_form(workflow["nodes"], origins(workflow), host.NODE_CLASS_MAPPINGS))
+    done = run(graph)
+    assert done.error is None
+    (name,) = [name for name, (kind, _) in graph.items() if kind == "LoraUnlearnBeforeAfter"]
+    _sheet, before, after = (output[0] for output in done.outputs[name])
+    assert before.shape == after.shape == (3, 128, 128, 3)
+    assert [torch.equal(*pair) for pair in zip(before, after, strict=True)] == [False, True, True]
+
+
+def test_the_cats_are_gone_where_they_were_erased(host, run, seen):
+    workflow = read(ROOT / "workflows" / "erase-concept-one-node.json")
+    for enabled, expected in ((True, set()), (False, {"cat"})):
+        graph = quick(api_form(workflow["nodes"], origins(workflow), host.NODE_CLASS_MAPPINGS))
+        (name,) = [name for name, (kind, _) in graph.items() if kind == "LoraUnlearnEraseConcept"]
+        graph[name][1]["enabled"] = enabled
+        for kind, inputs in graph.values():
+            if kind == "KSampler":
+                inputs["steps"] = 8
+        assert set(seen(pictures(run(graph), graph))) & {"cat"} == expected
+
+
+def inner_links(subgraph, outer):
+    """Where each link inside a subgraph comes from: a node of it, or what the outside gives."""
+    names = [slot["name"] for slot in subgraph["inputs"]]
+    return {
+        link["id"]: outer[names[link["origin_slot"]]]
+        if link["origin_id"] == -10
+        else (str(link["origin_id"]), link["origin_slot"])
+        for link in subgraph["links"]
+    }
+
+
+def outside(node):
+    """The values of a subgraph node's own widgets, by name."""
+    names = [slot["name"] for slot in node["inputs"] if "widget" in slot]
+    return dict(zip(names, node["widgets_values"], strict=True))
+
+
+@each_blueprint
+def test_a_blueprint_is_one_node_that_says_what_is_inside(path, host):
+    blueprint = read(path)
+    (node,), (subgraph,) = blueprint["nodes"], blueprint["definitions"]["subgraphs"]
+    assert node["type"] == subgraph["id"]
+    assert node["title"] == subgraph["name"] == path.stem
+    for end in ("inputs", "outputs"):
+        assert [(slot["name"], slot["type"]) for slot in node[end]] == [
+            (slot["name"], slot["type"]) for slot in subgraph[end]
+        ]
+    inner = {node["id"]: node for node in subgraph["nodes"]}
+    for one in inner.values():
+        check_node(one, host.NODE_CLASS_MAPPINGS[one["type"]])
+    for link in subgraph["links"]:
+        check_inner_link(subgraph, inner, **link)
+
+
+def check_inner_link(subgraph, inner, id, origin_id, origin_slot, target_id, target_slot, type):
+    """Both ends of a link inside a subgraph know of it; -10 is the subgraph's entrance, -20 its exit."""
+    if origin_id == -10:
+        start = subgraph["inputs"][origin_slot]
+        assert id in start["linkIds"]
+    else:
+        start = inner[origin_id]["outputs"][origin_slot]
+        assert id in start["links"]
+    if target_id == -20:
+        end = subgraph["outputs"][target_slot]
+        assert id in end["linkIds"]
+    else:
+        end = inner[target_id]["inputs"][target_slot]
+        assert end["link"] == id
+    assert start["type"] == end["type"] == type
+
+
+@each_blueprint
+def test_a_blueprint_runs_to_a_picture(path, host, run):
+    blueprint = read(path)
+    (node,), (subgraph,) = blueprint["nodes"], blueprint["definitions"]["subgraphs"]
+    loaded = {"model": ("demo", 0), "clip": ("demo", 1), "vae": ("demo", 2)}
+    outer = {**outside(node), **loaded, **{name: QUICK[name] for name in ("steps", "preset", "width", "height")}}
+    graph = api_form(subgraph["nodes"], inner_links(subgraph, outer), host.NODE_CLASS_MAPPINGS)
+    (decoder,) = [name for name, (kind, _) in graph.items() if kind == "VAEDecode"]
+    done = run({"demo": (DEMO, {}), **graph, "shown": ("PreviewImage", {"images": (decoder, 0)})})
+    assert done.error is None
+    assert pictures(done, graph).shape == (1, 128, 128, 3)
+
+
+def test_there_is_a_blueprint():
+    assert BLUEPRINTS
