@@ -49,7 +49,15 @@ def adapter(pipe):
     for _, layer in lora.items():
         layer.up.data = 0.3 * torch.randn(layer.up.shape, generator=generator)
     spent = {"training": 100, "calibration": 30}
-    return Adapter(lora, Concept("cat"), Settings(), Gate(), denoiser.family, base_hash(denoiser), evaluations=spent)
+    return Adapter(
+        lora,
+        Concept("cat"),
+        Settings(selector="cross_kv"),
+        Gate(),
+        denoiser.family,
+        base_hash(denoiser),
+        evaluations=spent,
+    )
 
 
 @pytest.fixture(scope="module")

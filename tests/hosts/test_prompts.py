@@ -183,7 +183,7 @@ def test_a_long_prompt_under_a_gate_that_probes(pipe):
     plain_picture = generate(pipe, [LONG], [1], SAMPLING)[0].image
     for threshold, changed in ((float("inf"), False), (float("-inf"), True)):
         gate = Gate(step=0.0, threshold=threshold)
-        adapter = Adapter(lora, Concept("cat"), Settings(), gate, denoiser.family, "")
+        adapter = Adapter(lora, Concept("cat"), Settings(selector="cross_kv"), gate, denoiser.family, "")
         made = generate(pipe, [LONG], [1], SAMPLING, [Eraser(adapter, 2.0)])[0]
         assert made.decisions[0].by == "probe" and made.decisions[0].open == changed
         assert (made.image.tobytes() != plain_picture.tobytes()) == changed
