@@ -71,12 +71,13 @@ def calibrate(
         table = measure(denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report)
         scores = combine(table[index], gate.statistic)
     closed, opened = scores[: len(negatives)], scores[len(negatives) :]
-    meant = mentions(negatives, closed, opened, adapter.concept.kept(), needed)
+    probed = gate.statistic != "text"  # pictures can look alike without meaning the same, so none is set aside
+    meant = [] if probed else mentions(negatives, closed, opened, adapter.concept.kept(), needed)
     kept = torch.tensor([prompt not in meant for prompt in negatives])
     threshold = choose_threshold(closed[kept], opened, false_open_rate)
     hits = int((opened >= threshold).sum())
     low, high = clopper_pearson(hits, len(positives))
-    band: dict[str, Any] = {"text_closed": threshold, "text_open": threshold} if gate.statistic == "text" else {}
+    band: dict[str, Any] = {} if probed else {"text_closed": threshold, "text_open": threshold}
     return replace(
         gate,
         threshold=threshold,
