@@ -81,18 +81,9 @@ class BeforeAfter(io.ComfyNode):
         erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
         lines = [line.strip() for line in prompts.splitlines() if line.strip()] or usual_prompts(model, clip, eraser)
         studio = Studio(clip, vae, **sampling)
-        before = [studio.draw(model, line) for line in lines]
-        after, labels = [], []
-        for line in lines:
-            after.append(studio.draw(erased, line))
-            labels.append(f"{line} {verdict(erased)}".strip())
-        rows = [
-            (label, to_pillow(torch.cat([left, right])))
-            for label, left, right in zip(labels, before, after, strict=True)
-        ]
-        columns = ["before", *[""] * (len(before[0]) - 1), "after"]
-        page = to_image(sheet(rows, columns, cell=min(CELL, max(before[0].shape[1:3]))))
-        return io.NodeOutput(page, torch.cat(before), torch.cat(after), ui=shown(cls, "\n".join(labels), page))
+        pairs = compare(model, erased, lines, studio)
+        page, shows = pairs.page(), shown(cls, "\n".join(pairs.labels), pairs.page())
+        return io.NodeOutput(page, torch.cat(pairs.before), torch.cat(pairs.after), ui=shows)
 
 
 def sampling_inputs() -> list[Any]:
@@ -142,6 +133,34 @@ class Studio:
         latent = host.EmptyLatentImage().generate(side, side, self.pictures)[0]
         words = (self.seed, self.steps, self.cfg, self.sampler_name, self.scheduler, positive, negative, latent)
         return host.VAEDecode().decode(self.vae, host.common_ksampler(model, *words)[0])[0]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures of some prompts, IMAGEs (B,H,W,3) without and with an eraser, and what the gate said to each prompt."""
+
+    before: list[Tensor]
+    after: list[Tensor]
+    labels: list[str]
+
+    def page(self) -> Tensor:
+        """All of them on one labelled sheet, an IMAGE of one picture."""
+        rows = [
+            (label, to_pillow(torch.cat([left, right])))
+            for label, left, right in zip(self.labels, self.before, self.after, strict=True)
+        ]
+        columns = ["before", *[""] * (len(self.before[0]) - 1), "after"]
+        return to_image(sheet(rows, columns, cell=min(CELL, max(self.before[0].shape[1:3]))))
+
+
+def compare(model: Any, erased: Any, prompts: list[str], studio: Studio) -> Pairs:
+    """Draw prompts with two models from the same seeds."""
+    before = [studio.draw(model, prompt) for prompt in prompts]
+    after, labels = [], []
+    for prompt in prompts:
+        after.append(studio.draw(erased, prompt))
+        labels.append(f"{prompt} {verdict(erased)}".strip())
+    return Pairs(before, after, labels)
 
 
 def usual_prompts(model: Any, clip: Any, adapter: Adapter) -> list[str]:

@@ -10,7 +10,9 @@ from comfy_execution.graph import ExecutionBlocker
 
 from ..lora_unlearn import Adapter, Settings
 from ..lora_unlearn.erase import MODES, Mode
+from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for
+from .pictures import shown
 from .schema import (
     EraserType,
     cache_input,
@@ -46,7 +48,11 @@ class EraseConcept(io.ComfyNode):
             default="balanced",
             tooltip="quick: seconds, from the text alone. balanced: a training of 60 steps. thorough: up to 200 steps.",
         )
-        vae = io.Vae.Input("vae", optional=True, tooltip="Only for preview pictures while training.")
+        vae = io.Vae.Input(
+            "vae",
+            optional=True,
+            tooltip="Optional: with it the node shows before and after, drawn once when a training is done.",
+        )
         concept, *further = concept_inputs()
         return schema(
             node_id="LoraUnlearnEraseConcept",
@@ -94,9 +100,21 @@ class EraseConcept(io.ComfyNode):
         order = Order(words, mode, replace(settings, seed=seed), keep_on_disk=cache)
         if not enabled:
             return io.NodeOutput(model, known_eraser(model, clip, order) or ExecutionBlocker(NOT_TRAINED))
-        adapter: Adapter = train_eraser(model, clip, order)
+        known = known_eraser(model, clip, order)
+        adapter: Adapter = known or train_eraser(model, clip, order)
         erasers = [eraser_of(adapter, strength, gate)]
-        return io.NodeOutput(apply_erasers(model, erasers, encoded_for(model, clip, erasers)), adapter)
+        erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
+        shows = preview(cls, model, erased, clip, vae, adapter) if vae is not None and known is None else None
+        return io.NodeOutput(erased, adapter, ui=shows)
 
 
+def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Adapter) -> dict[str, Any]:
+    """What the node shows after a training: the concept and its nearest neighbours, before and after."""
+    cfg = 1.0 if adapter.family == "flux" else 7.0
+    studio = Studio(clip, vae, seed=0, steps=PREVIEW_STEPS, cfg=cfg, sampler_name="euler", scheduler="normal")
+    pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio)
+    return shown(node, "\n".join(pairs.labels), pairs.page())
+
+
+PREVIEW_STEPS = 12
 NOT_TRAINED = "There is no eraser yet: switch Erase Concept on and run it once."

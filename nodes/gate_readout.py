@@ -80,7 +80,7 @@ def latest_run(model: Any) -> Run | None:
 
 def decided(run: Run) -> list[Reading]:
     """What was decided for each of a run's pictures."""
-    concepts = [eraser.adapter.concept.name for eraser in run.work.erasers]
+    concepts = [eraser.adapter.concept.name for eraser in run.erasers]
     return readings(concepts, [run.decisions(picture) for picture in range(max(key[-1] for key in run.guidances))])
 
 

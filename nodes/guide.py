@@ -178,8 +178,8 @@ def encoded_for(model: Any, clip: Any, erasers: Sequence[Eraser]) -> Encoded:
     prompts = dict.fromkeys([text for eraser in probing for text in (eraser.adapter.concept.probe, "")])
     if prompts and clip is None:
         raise UnlearnError(
-            f"The gate of the eraser for {probing[0].adapter.concept.name!r} compares prompts; connect CLIP to Apply "
-            "Eraser."
+            f"The gate of the eraser for {probing[0].adapter.concept.name!r} compares prompts; connect CLIP to "
+            "this node."
         )
     denoiser = ComfyDenoiser(model, clip) if prompts else None
     return {prompt: denoiser.encode([prompt]) for prompt in prompts} if denoiser else {}

@@ -53,6 +53,16 @@ def test_nothing_retrains_but_for_concept_and_settings(run, trainings):
     assert trainings == ["cat", "dog", "cat"]
 
 
+def test_a_connected_vae_shows_before_and_after_once(run):
+    done = run(one_node(count=1, vae=("1", 2), concept="frog"))
+    shows = [data["output"] for event, data in done.sent if event == "executed" and data["node"] == "2"]
+    assert done.error is None and len(shows) == 1
+    assert len(shows[0]["images"]) == 1 and "frog (gate open)" in shows[0]["text"][0]
+    done = run(one_node(count=1, vae=("1", 2), concept="frog", strength=0.8))
+    assert done.error is None
+    assert not [data for event, data in done.sent if event == "executed" and data["node"] == "2" and data["output"]]
+
+
 def test_a_restart_finds_the_eraser_on_disk(run, trainings, pack):
     first = pictures(run(one_node(count=1)))
     pack("nodes.training").CACHE.recent.clear()
