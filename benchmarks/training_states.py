@@ -37,7 +37,7 @@ ARMS: dict[str, tuple[str, Settings]] = {
         for rate in (1e-3, 3e-3, 1e-2)
     },
     **{f"{kind}, random, rate 0.003": (kind, RANDOM) for kind in ("frozen", "noised")},
-    **{f"{kind}, closed form, rate 0.01": (kind, EDIT) for kind in ("frozen", "own", "noised")},
+    **{f"{kind}, closed form, rate {EDIT.learning_rate:g}": (kind, EDIT) for kind in ("frozen", "own", "noised")},
 }
 
 
