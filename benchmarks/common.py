@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lora_unlearn.bank import load_bank
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.demo.checkpoint import load_demo, load_pipeline
 from lora_unlearn.demo.judge import WEIGHTS, load_judge
 from lora_unlearn.demo.words import COLOURS, STYLES, THINGS
@@ -71,7 +71,7 @@ def other_prompts(name: str, hyponyms: bool = True) -> list[str]:
 
 def banks(concept: Concept) -> tuple[list[str], list[str]]:
     """The bank's halves: what shapes the adapter, what calibrates the gate."""
-    bank = without_concept(demo_bank(), concept)
+    bank = without_concept(load_bank("demo"), concept)
     return bank[0::2], bank[1::2]
 
 

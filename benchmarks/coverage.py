@@ -17,9 +17,9 @@ from torch import Tensor
 from benchmarks import common
 from benchmarks.ordinary import BANKS
 from lora_unlearn.adapter import Adapter
+from lora_unlearn.bank import load_bank
 from lora_unlearn.calibrate import calibrate, combine, measure, probe_index, text_scores
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.erase import erase
 from lora_unlearn.evaluate import CLASSES, DemoJudge
@@ -89,7 +89,7 @@ def looks(pipe: Any, shipped: Any) -> dict[str, float]:
 def text_gates(pipes: dict[str, Any]) -> list[dict[str, Any]]:
     """Open rates of the ten classes' text gates, mean and worst; calibrated once, and again on each copy."""
     shipped = denoiser_for(pipes["shipped"])
-    adapters = [erase(shipped, Concept(name), demo_bank(), "instant") for name in CLASSES]
+    adapters = [erase(shipped, Concept(name), load_bank("demo"), "instant") for name in CLASSES]
 
     def scores(denoiser: Any, adapter: Adapter, prompts: list[str]) -> Tensor:
         return text_scores(denoiser, adapter.gate, prompts)
@@ -107,9 +107,9 @@ def probes(pipes: dict[str, Any], concepts: list[str]) -> list[dict[str, Any]]:
     """The same for the probe after 2 of 30 steps; also with another eraser's LoRA merged into the shipped model."""
     shipped = denoiser_for(pipes["shipped"])
     gate = Gate(statistic="both", step=2 / STEPS)
-    adapters = [erase(shipped, Concept(name), demo_bank()) for name in concepts]
+    adapters = [erase(shipped, Concept(name), load_bank("demo")) for name in concepts]
     adapters = [recalibrated(shipped, adapter, gate) for adapter in adapters]
-    other = erase(shipped, Concept("house"), demo_bank(), "instant")
+    other = erase(shipped, Concept("house"), load_bank("demo"), "instant")
 
     def scores(denoiser: Any, adapter: Adapter, prompts: list[str]) -> Tensor:
         index = probe_index(adapter.gate, STEPS)

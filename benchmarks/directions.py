@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import common
+from lora_unlearn.bank import load_bank
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.erase import Mode, erase
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
-from lora_unlearn.settings import Settings
+from lora_unlearn.settings import THOROUGH, Settings
 
 MODES: tuple[Mode, ...] = ("instant", "fast")
 TWICE = ("instant, 4 of V, gamma 1", "fast, 4 of V, gamma 1", "random, 1 of K and V, gamma 1")
@@ -23,11 +24,15 @@ def erasers() -> Iterator[tuple[str, Mode, Settings]]:
     """Label, mode and settings: gamma and rank around the defaults, keys as well as values, and other directions."""
     for mode in MODES:
         for rank, gamma in [(4, gamma) for gamma in (0.0, 0.5, 1.0, 1.5, 2.0)] + [(rank, 1.0) for rank in (1, 2)]:
-            yield f"{mode}, {rank} of V, gamma {gamma:g}", mode, Settings(rank=rank, gamma=gamma, selector="cross_v")
+            yield f"{mode}, {rank} of V, gamma {gamma:g}", mode, replace(THOROUGH, rank=rank, gamma=gamma)
         for rank in (1, 2, 4):
-            yield f"{mode}, {rank} of K and V, gamma 1", mode, Settings(rank=rank, gamma=1.0, selector="cross_kv")
-    yield "discriminant, 1 of K and V, gamma 1", "fast", Settings(down="discriminant", rank=1, selector="cross_kv")
-    random = Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
+            yield f"{mode}, {rank} of K and V, gamma 1", mode, replace(THOROUGH, rank=rank, selector="cross_kv")
+    yield (
+        "discriminant, 1 of K and V, gamma 1",
+        "fast",
+        replace(THOROUGH, down="discriminant", rank=1, selector="cross_kv"),
+    )
+    random = replace(THOROUGH, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
     yield "random, 1 of K and V, gamma 1", "fast", random
 
 
@@ -47,7 +52,7 @@ def main() -> None:
 def rows(pipe: Any, name: str, label: str, mode: Mode, settings: Settings, sets: common.Sets) -> list[dict[str, Any]]:
     """One eraser, made and tried at strength 1, some at 2 as well."""
     started = time.perf_counter()
-    adapter = erase(denoiser_for(pipe), Concept(name), demo_bank(), mode, settings)
+    adapter = erase(denoiser_for(pipe), Concept(name), load_bank("demo"), mode, settings)
     seconds = time.perf_counter() - started
     return [
         {

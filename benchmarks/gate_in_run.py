@@ -14,9 +14,9 @@ import torch
 from benchmarks import common
 from benchmarks.paper_mode import snapshots
 from lora_unlearn.adapter import Adapter
+from lora_unlearn.bank import load_bank
 from lora_unlearn.calibrate import calibrate, combine, measure, text_scores
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import erase
 from lora_unlearn.evaluate import DemoJudge
@@ -39,7 +39,7 @@ def main() -> None:
     for name in options.concepts:
         settings = replace(PAPER, learning_rate=options.rate)
         paper = snapshots(pipe, name, settings, [options.iterations], options.out)[0]
-        ours = erase(denoiser_for(pipe), Concept(name), demo_bank())
+        ours = erase(denoiser_for(pipe), Concept(name), load_bank("demo"))
         sets = common.prompt_sets(name, options.targets, options.synonyms, others=1)
         decisions += [{"concept": name, **row} for row in unguide_rows(pipe, paper, sets) + our_rows(pipe, ours, sets)]
         print(common.markdown(decisions), flush=True)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import common
 from lora_unlearn.adapter import Adapter
+from lora_unlearn.bank import load_bank
 from lora_unlearn.calibrate import combine, conformal_threshold, measure
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.scores import auc
 from lora_unlearn.hosts.diffusers import denoiser_for
-from lora_unlearn.settings import Settings
+from lora_unlearn.settings import THOROUGH
 
 STATISTICS = ("raw", "kappa", "rho", "both", "text")
 ERASERS = {
-    "random": Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv"),
-    "default": Settings(),
+    "random": replace(THOROUGH, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv"),
+    "default": THOROUGH,
 }
 INDICES = (1, 2, 4)
 """Steps whose latents are probed, 0 being the first."""
@@ -30,7 +31,7 @@ def main() -> None:
     denoiser, table = denoiser_for(common.pipeline(options.checkpoint)), []
     for name in options.concepts:
         for label, settings in ERASERS.items():
-            adapter = erase(denoiser, Concept(name), demo_bank(), settings=settings)
+            adapter = erase(denoiser, Concept(name), load_bank("demo"), settings=settings)
             found = rows(denoiser, adapter, options.steps, options.every)
             table += [{"concept": name, "eraser": label, **row} for row in found]
             print(common.markdown(table[-len(found) :]), flush=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import common
 from lora_unlearn.adapter import Adapter
+from lora_unlearn.bank import load_bank
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.scores import harmonic
 from lora_unlearn.guidance import Eraser
@@ -52,7 +52,7 @@ def snapshots(pipe: Any, name: str, settings: Settings, marks: Sequence[int], fo
     if not all(path.is_file() for path in paths.values()):
         folder.mkdir(parents=True, exist_ok=True)
         settings = replace(settings, iterations=max(marks))
-        erase(denoiser_for(pipe), Concept(name), demo_bank(), "paper", settings, save=keep)
+        erase(denoiser_for(pipe), Concept(name), load_bank("demo"), "paper", settings, save=keep)
     return [Adapter.load(path) for path in paths.values()]
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
+from lora_unlearn.bank import load_bank
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.erase import MODES, erase
 from lora_unlearn.evaluate import CLASSES, Album, DemoJudge, Saving, evaluate, unguide_protocol
 from lora_unlearn.files import write_text
@@ -71,7 +71,7 @@ def measured(pipe, judge, name: str, mode: str, seed: int, count: int, paraphras
     """One eraser, trained and evaluated; without the list of pictures."""
     started = time.perf_counter()
     way, settings = ERASERS[mode]
-    adapter = erase(denoiser_for(pipe), Concept(name), demo_bank(seed), way, replace(settings, seed=seed))  # type: ignore[arg-type]
+    adapter = erase(denoiser_for(pipe), Concept(name), load_bank("demo", seed), way, replace(settings, seed=seed))  # type: ignore[arg-type]
     trained = time.perf_counter() - started
     protocol = unguide_protocol(name, judge.labels, paraphrases=paraphrases)
     evaluation = evaluate(

@@ -11,6 +11,7 @@ import itertools
 import torch
 
 from benchmarks import common
+from benchmarks.ordinary import BANKS
 from lora_unlearn.calibrate import conformal_threshold, default_positives
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Conditioning, Denoiser
@@ -19,8 +20,8 @@ from lora_unlearn.evaluate.prompts import CLASSES
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.train import encode
 
-BESIDE, RIDGES, GAPS = (0, 24), (0.01, 0.03, 0.1), (0.0, 0.5, 0.6, 0.7)
-GROUPS = ("target", "synonyms", "pairs", "others")
+BESIDE, RIDGES, GAPS = (0, 24), (0.01, 0.03, 0.1), (0.0, 0.4, 0.5, 0.6)
+GROUPS = ("target", "synonyms", "pairs", "others", *BANKS)
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         columns = torch.tensor(rows).T
         row = dict(zip(("beside", "ridge", "gap"), setting, strict=True))
         row |= {f"{group}.mean": round(float(c.mean()), 4) for group, c in zip(GROUPS, columns, strict=True)}
-        worst = [*(c.min() for c in columns[:3]), columns[3].max()]
+        worst = [*(c.min() for c in columns[:3]), *(c.max() for c in columns[3:])]
         row |= {f"{group}.worst": round(float(c), 4) for group, c in zip(GROUPS, worst, strict=True)}
         row["cells"] = " | ".join(f"{row[f'{g}.mean']:.3f} / {row[f'{g}.worst']:.3f}" for g in GROUPS)
         table.append(row)
@@ -49,7 +50,7 @@ def measured(denoiser: Denoiser, name: str) -> dict[tuple, list[float]]:
     concept = Concept(name)
     keep, calibration = common.banks(concept)
     prompts = encode(denoiser, concept, keep)
-    groups = {**common.concept_prompts(name), "others": common.other_prompts(name, hyponyms=False)}
+    groups = {**common.concept_prompts(name), "others": common.other_prompts(name, hyponyms=False), **BANKS}
     groups |= {"calibration": calibration, "positives": default_positives(concept, calibration)}
     texts = {group: denoiser.encode(rows).tensors["text"].float() for group, rows in groups.items()}
     rates = {}

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from benchmarks import common
+from lora_unlearn.bank import load_bank
 from lora_unlearn.concept import Concept
-from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import Counted, erase
 from lora_unlearn.evaluate.prompts import HELD_OUT
@@ -25,12 +25,12 @@ from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.lora import Lora
 from lora_unlearn.paper import PAPER, train_paper
-from lora_unlearn.settings import Settings
+from lora_unlearn.settings import THOROUGH, Settings
 from lora_unlearn.train import Prompts, encode, eraser_loss, initial, redirected
 from lora_unlearn.trajectories import States, record
 
-EDIT = Settings(enough=9.0)
-RANDOM = Settings(down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
+EDIT = replace(THOROUGH, enough=9.0)
+RANDOM = replace(THOROUGH, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
 ARMS: dict[str, tuple[str, Settings]] = {
     **{
         f"fresh, random, rate {rate:g}": ("fresh", replace(PAPER, gamma=1.0, learning_rate=rate))
@@ -47,7 +47,7 @@ def main() -> None:
     pipe, table = common.pipeline(options.checkpoint), []
     for name in options.concepts:
         sets = common.prompt_sets(name, targets=9, synonyms=2, others=1)
-        start = erase(denoiser_for(pipe), Concept(name), demo_bank(), "instant", EDIT)
+        start = erase(denoiser_for(pipe), Concept(name), load_bank("demo"), "instant", EDIT)
         row = {"concept": name, "states": "none, closed form", "evaluations": 0, "updates": 0}
         table.append(row | measured(pipe, start.lora, EDIT, sets, name))
         print(table[-1], flush=True)
@@ -159,7 +159,7 @@ def measured(pipe: Any, lora: Lora, settings: Settings, sets: common.Sets, name:
                 label: round(redirected(denoiser, lora, prompts, states, settings), 3)
                 for label, states in (("on the model's way", frozen), ("on its own way", own))
             }
-    adapter = erase(denoiser, Concept(name), demo_bank(), "instant", settings)
+    adapter = erase(denoiser, Concept(name), load_bank("demo"), "instant", settings)
     adapter.lora = lora
     return found | common.judged(pipe, sets, [Eraser(adapter, 1.0, "on")])
 

@@ -19,12 +19,18 @@ from .errors import UnlearnError
 from .gate import Gate, encode_direction
 from .lora import Lora
 from .paper import PAPER, train_paper
-from .settings import INSTANT, Settings, for_family
+from .settings import INSTANT, THOROUGH, Settings, for_family
 from .train import Progress, Prompts, Report, Stop, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
 MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
 """Hyper-parameters of each mode."""
+PRESETS: dict[str, tuple[Mode, Settings]] = {
+    "quick": ("instant", MODES["instant"]),
+    "balanced": ("fast", MODES["fast"]),
+    "thorough": ("fast", THOROUGH),
+}
+"""What the hosts offer to people who want no hyper-parameters."""
 NEGATIVES = 99
 """Prompts that a bound of 1 % on false openings needs."""
 LEAST_CHANGE = 0.3

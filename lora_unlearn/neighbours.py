@@ -8,14 +8,11 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter
-from .bank import load_bank
+from .bank import PLAIN, load_bank
 from .calibrate import CHUNK
 from .concept import Concept, is_style
 from .denoiser import Denoiser
 from .erase import without_concept
-
-PLAIN = "a photo of a"
-"""How the bank's plain sentences begin, and the concept's own."""
 
 
 def neighbours(denoiser: Denoiser, adapter: Adapter, count: int = 2) -> list[str]:

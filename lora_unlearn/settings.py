@@ -29,17 +29,19 @@ class Settings:
     down: str = "edit"
     rank: int = 4
     scale: float = 1.0
-    iterations: int = 60
-    batch: int = 16
-    learning_rate: float = 2e-3
+    iterations: int = 30
+    batch: int = 4
+    learning_rate: float = 4e-3
     trajectories: int = 8
-    trajectory_steps: int = 20
+    trajectory_steps: int = 6
     guidance_scale: float = 4.0
     enough: float = 0.98
     selector: str = "cross_v"
     seed: int = 0
 
 
+THOROUGH = Settings(iterations=60, batch=16, learning_rate=2e-3, trajectory_steps=20)
+"""Six times the evaluations of the defaults, for concepts that resist."""
 INSTANT = Settings(iterations=0)
 """Settings of the closed form; its rank decides the file's size."""
 

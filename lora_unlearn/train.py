@@ -52,6 +52,9 @@ class Trained:
 
 BESIDE = 24
 """How many of the kept prompts the concept is put beside."""
+SHAPING = 200
+"""How many of the kept prompts hold the closed form; every further one leaves it fewer directions. The gate's direction
+heeds them all."""
 DEFAULT = Settings()
 Report = Callable[[Progress], None]
 Stop = Callable[[], bool]
@@ -175,7 +178,7 @@ def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, gamma: 
     Raises:
         UnlearnError: if one of the layers does not read the prompt.
     """
-    edit = token_edit(*prompts.text_pairs, prompts.keep, prompts.empty, gamma)
+    edit = token_edit(*prompts.text_pairs, prompts.keep[:SHAPING], prompts.empty, gamma)
     down, rest = factors(edit, rank)
     layers = {}
     for name, target in targets.items():
