@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from . import __version__
 from .commands.signals import INTERRUPTED, terminable
-from .errors import UnlearnError
+from .errors import UnlearnError, is_memory
 
 REFUSED = 1
 CHECKPOINT = "demo, a diffusers folder, or a .safetensors file"
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f" at {error.filename}" if error.filename else ""
         return _end(f"The system refused{place}: {error.strerror or error}; choose another place or free some space.")
     except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
+        if not is_memory(error):
             raise
         return _end(_memory_message(args))
 
@@ -67,15 +67,10 @@ def _end(sentence: str, code: int = REFUSED) -> int:
     return code
 
 
-def _is_memory(error: Exception) -> bool:
-    """Whether memory ran out, on a GPU (torch's own class, a RuntimeError) or on the host."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
-
-
 def _memory_message(args: argparse.Namespace) -> str:
     options = [name for name in ("batch", "resolution", "size", "count") if hasattr(args, name)]
-    options = [f"--{name}" for name in options] + (["use --dtype float16"] if hasattr(args, "dtype") else [])
+    extras = {"dtype": "use --dtype float16", "offload": "use --offload"}
+    options = [f"--{name}" for name in options] + [text for name, text in extras.items() if hasattr(args, name)]
     return f"The memory is too small for this; lower {' or '.join(options) or 'the size of the model'}."
 
 
@@ -142,6 +137,11 @@ def _erase(add: Parser) -> None:
     add.add_argument("--learning-rate", type=number(1e-9, 1e3), help="step size of the updates")
     add.add_argument("--gamma", type=number(0, 100), help="strength of negative guidance in the target")
     add.add_argument("--batch", type=whole(1), help="states in each update; lower it when memory runs out")
+    add.add_argument(
+        "--offload",
+        action="store_true",
+        help="keep activations in main memory: slower, for small graphics cards",
+    )
     add.add_argument("--resolution", type=whole(8, 8192), help="side of the training pictures in pixels")
     add.add_argument("--seed", type=whole(0, 2**63 - 1), help="of every random draw (default: 0)")
     add.add_argument("--resume", action="store_true", help="go on from the unfinished training at --out")
@@ -230,8 +230,24 @@ def _export(add: Parser) -> None:
     add.add_argument("--out", required=True, help="the file to write; a folder for peft")
 
 
-def _model(add: Parser) -> None:
-    add.add_argument("--checkpoint", required=True, metavar="MODEL", help=CHECKPOINT)
+def _ui(add: Parser) -> None:
+    _model(add, "demo")
+    add.add_argument("--host", type=words, default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add.add_argument("--port", type=whole(1, 65535), help="port (default: the first free one from 7860 on)")
+    add.add_argument(
+        "--folder", default="~/.lora-unlearn", help="for erasers and exported files (default: %(default)s)"
+    )
+    add.add_argument(
+        "--password",
+        type=words,
+        help="asks for it on the page (name: me); needed where other machines can reach the address; may also stand in "
+        "the variable LORA_UNLEARN_PASSWORD, where other users of this machine cannot read it",
+    )
+
+
+def _model(add: Parser, usual: str | None = None) -> None:
+    shown = CHECKPOINT if usual is None else f"{CHECKPOINT} (default: {usual})"
+    add.add_argument("--checkpoint", required=usual is None, default=usual, metavar="MODEL", help=shown)
     add.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
     add.add_argument(
         "--dtype",
@@ -302,6 +318,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "inspect": (_inspect, "show what an eraser's file says of itself", "inspect cat.safetensors"),
     "export": (_export, "write an eraser in the format of another program",
                "export cat.safetensors --format diffusers --out cat-diffusers.safetensors"),
+    "ui": (_ui, "open the page that does all this in a browser", "ui --checkpoint demo"),
 }  # fmt: skip
 """Each command: what adds its options, its summary and an example."""
 

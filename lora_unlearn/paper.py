@@ -7,11 +7,13 @@ with w = -1 (concept) or w = 2 (anything else). One deviation: a state is evalua
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from .activations import offloaded
 from .adapter import Adapter
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, derivative
@@ -79,7 +81,7 @@ def _loss(denoiser: Denoiser, lora: Lora, prompts: Prompts, settings: Settings, 
     with torch.no_grad():
         e_target, e_reference = denoiser.predict(x, sigma, target), denoiser.predict(x, sigma, reference)
     goal = OBJECTIVES[settings.objective](e_target, e_reference, e_reference, settings.gamma)
-    with lora.rows(torch.ones(1)):
+    with lora.rows(torch.ones(1)), offloaded() if settings.offload else nullcontext():
         return (denoiser.predict(x, sigma, target).float() - goal.float()).square().mean()
 
 

@@ -21,6 +21,8 @@ class Settings:
         enough: stop when the matched filter on held-out states reaches this (1: the target is met exactly).
         selector: which layers, see `Denoiser.linears`; by default the values of the prompt's attention, which erase as
             well as keys and values ("cross_kv") of half the rank do, in a file of the same size.
+        offload: keep what the backward pass needs in main memory instead of the graphics card's: slower, for cards that
+            cannot hold it.
         seed: of every random draw.
     """
 
@@ -37,6 +39,7 @@ class Settings:
     guidance_scale: float = 4.0
     enough: float = 0.98
     selector: str = "cross_v"
+    offload: bool = False
     seed: int = 0
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from .activations import offloaded
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, Target
 from .directions import discriminant, factors, token_edit
@@ -227,7 +229,7 @@ def _fit(
 def eraser_loss(denoiser: Denoiser, lora: Lora, prompts: Prompts, states: States, settings: Settings) -> Tensor:
     """Mean squared error between the adapted prediction for the target prompts and the objective's target."""
     goal = OBJECTIVES[settings.objective](states.target, states.reference, states.empty, settings.gamma)
-    with lora.rows(torch.ones(len(states))):
+    with lora.rows(torch.ones(len(states))), offloaded() if settings.offload else nullcontext():
         predicted = denoiser.predict(states.x, states.sigma, prompts.target[states.row])
     return (predicted.float() - goal.float()).square().mean()
 

@@ -17,14 +17,12 @@ from ..describe import gate_lines, percent
 from ..erase import LEAST_CHANGE, MODES, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
+from ..keep import Keeper
 from ..settings import Settings, for_family
 from ..train import Progress
 from .console import Bars, bars, quiet, say
 from .models import check_replaceable, check_size, open_model, output_file
 from .signals import INTERRUPTED, graceful
-
-SAVE_SECONDS = 20.0
-"""How often an unfinished training is saved: what a kill may cost."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +65,9 @@ def settings_for(args: argparse.Namespace) -> Settings:
         raise UnlearnError("Only paper mode trains layers that do not read the prompt; use --mode paper with them.")
     if args.resume and args.mode == "instant":
         raise UnlearnError("Instant mode has nothing to go on from; leave --resume out.")
-    return replace(MODES[args.mode], **given)
+    if args.offload and args.mode == "instant":
+        raise UnlearnError("Instant mode trains nothing, so --offload has no use; leave it out.")
+    return replace(MODES[args.mode], offload=args.offload, **given)
 
 
 def check_length(tokenizer: Any, concept: Concept) -> None:
@@ -134,7 +134,7 @@ def erase_to(
     Raises:
         UnlearnError: if the training changed too little.
     """
-    keeper = Keeper(out, again)
+    keeper = Told(out, again)
     try:
         with bars() as shown, graceful() as stop:
             adapter = erase(
@@ -168,31 +168,23 @@ def calibrating(shown: Bars, stop: Callable[[], bool]) -> Callable[[int, int], N
     return report
 
 
-class Keeper:
-    """Writes an unfinished adapter to its file now and then.
+class Told(Keeper):
+    """A keeper that says how an interrupted training is gone on from.
 
     Attributes:
-        latest: the adapter as it stands; None before the first update.
         again: what to do after an interruption.
     """
 
     def __init__(self, out: Path, again: str) -> None:
-        self.out, self.again, self.saved = out, again, time.monotonic()
-        self.latest: Adapter | None = None
-
-    def __call__(self, adapter: Adapter) -> None:
-        """Take note of the adapter after an update, and save it when it is time."""
-        first, self.latest = self.latest is None, adapter
-        if first or time.monotonic() - self.saved > SAVE_SECONDS:
-            adapter.save(self.out)
-            self.saved = time.monotonic()
+        super().__init__(out)
+        self.again = again
 
     def interrupted(self) -> str:
         """Save what there is, and say where it is and how to go on."""
         if self.latest is None:
             kept = "is as it was" if self.out.exists() else "was not written"
             return f"Interrupted before the first update: {self.out} {kept}."
-        self.latest.save(self.out)
+        self.save()
         return (
             f"Interrupted after {self.latest.iterations} of {self.latest.settings.iterations} updates: {self.out} "
             f"holds what there is, marked as unfinished; {self.again}."

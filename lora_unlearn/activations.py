@@ -1,0 +1,61 @@
+"""What autograd keeps for the backward pass: copies, or everything in main memory.
+
+A training through a whole network keeps many times what sampling needs. Graphics cards that cannot hold it may
+leave it in main memory (activation offloading): slower by two copies, in exchange for hardly more than sampling takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+_OFFLOADED: ContextVar[bool] = ContextVar("offloaded", default=False)
+
+
+@contextmanager
+def offloaded() -> Iterator[None]:
+    """Within this block autograd keeps activations as copies in main memory; weights stay where they are."""
+    token = _OFFLOADED.set(True)
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(_to_main_memory, _back):
+            yield
+    finally:
+        _OFFLOADED.reset(token)
+
+
+def _to_main_memory(tensor: Tensor) -> Tensor | tuple[torch.device, Tensor]:
+    if _is_weight(tensor):
+        return tensor
+    return tensor.device, torch.empty_like(tensor, device="cpu").copy_(tensor)
+
+
+def _back(kept: Tensor | tuple[torch.device, Tensor]) -> Tensor:
+    return kept if isinstance(kept, Tensor) else kept[1].to(kept[0])
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    """Whether it is a parameter or a view of one."""
+    return isinstance(tensor, nn.Parameter) or isinstance(tensor._base, nn.Parameter)
+
+
+@contextmanager
+def private_copies(network: nn.Module) -> Iterator[None]:
+    """Within this block autograd saves copies of activations, so that the network may change them in place.
+
+    Within `offloaded` it leaves that to it.
+    """
+    if _OFFLOADED.get():
+        yield
+        return
+    weights = {t.untyped_storage().data_ptr() for t in [*network.parameters(), *network.buffers()]}
+
+    def pack(tensor: Tensor) -> Tensor:
+        shared = isinstance(tensor, nn.Parameter) or tensor.untyped_storage().data_ptr() in weights
+        return tensor if shared else tensor.clone()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield
