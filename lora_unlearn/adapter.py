@@ -15,6 +15,7 @@ from .formats import from_stock, to_stock
 from .gate import Gate
 from .lora import Lora
 from .settings import Settings
+from .strict import typed
 
 FORMAT_VERSION = 1
 KEY = "lora_unlearn"
@@ -76,12 +77,14 @@ class Adapter:
             concept: dict[str, Any] = {
                 name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("concept").items()
             }
-            return cls(
-                from_stock(tensors, names, values["family"]),
-                Concept(**concept),
-                Settings(**values.pop("settings")),
-                Gate.from_dict(values.pop("gate")),
-                **values,
+            return typed(
+                cls(
+                    from_stock(tensors, names, values["family"]),
+                    typed(Concept(**concept)),
+                    typed(Settings(**values.pop("settings"))),
+                    typed(Gate.from_dict(values.pop("gate"))),
+                    **values,
+                )
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UnlearnError(f"The metadata of {path} is damaged ({error}); export the eraser again.") from error
@@ -135,7 +138,7 @@ def parse_metadata(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     try:
         values = json.loads(metadata[KEY])
         version = values.pop("format_version")
-    except (json.JSONDecodeError, KeyError, AttributeError) as error:
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UnlearnError(f"The metadata of {path} is damaged ({error}); export the eraser again.") from error
     if version != FORMAT_VERSION:
         raise UnlearnError(f"{path} has format version {version}, this program reads {FORMAT_VERSION}; update it.")

@@ -59,6 +59,16 @@ def read_shapes(path: str | Path) -> tuple[dict[str, tuple[int, ...]], dict[str,
         return shapes, file.metadata() or {}
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Read a safetensors file's metadata alone, empty if it has none.
+
+    Raises:
+        UnlearnError: if the file is missing, no safetensors, or cut short.
+    """
+    with _opened(check_safetensors(path)) as file:
+        return file.metadata() or {}
+
+
 def check_safetensors(path: str | Path) -> Path:
     """Return the path of an existing file that may be opened as safetensors.
 

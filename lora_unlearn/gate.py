@@ -102,11 +102,20 @@ def text_score(prompt: Conditioning, gate: Gate) -> Tensor:
     """The largest response of any of a prompt's tokens to the gate's direction, per row, (B,); no evaluation.
 
     The direction is Fisher's discriminant of the concept's tokens and all others; 0 without one.
+
+    Raises:
+        UnlearnError: if the direction is damaged, or of another width than the text.
     """
     text = prompt.tensors["text"].float()
     if not gate.direction:
         return text.new_zeros(len(text))
-    return (text @ decode_direction(gate.direction).to(text)).amax(dim=1)
+    direction = decode_direction(gate.direction).to(text)
+    if direction.shape != text.shape[-1:]:
+        raise UnlearnError(
+            f"The gate reads texts of width {len(direction)}, this model's have {text.shape[-1]}; use the eraser with "
+            "a model of its family, or train a new one."
+        )
+    return (text @ direction).amax(dim=1)
 
 
 def encode_direction(direction: Tensor) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import folder_paths
 
 from ..lora_unlearn import Adapter, UnlearnError
+from .messages import show
 
 LIMIT = 512 * 2**20
 """Bytes that the folder may hold; what was not used for longest goes first."""
@@ -77,6 +78,7 @@ class Cache:
             adapter = Adapter.load(path)
         except UnlearnError as error:
             logging.warning("lora-unlearn: a kept eraser is damaged and will be trained again: %s", error)
+            show("The kept eraser is damaged and is trained again.")
             path.unlink(missing_ok=True)
             return None
         with suppress(OSError):

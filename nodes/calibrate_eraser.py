@@ -7,14 +7,14 @@ from typing import Any
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Adapter, Eraser
 from ..lora_unlearn.describe import gate_lines
 from ..lora_unlearn.erase import recalibrated, usual_negatives
 from ..lora_unlearn.hosts.sampling import check_family
 from .denoiser import ComfyDenoiser
-from .messages import show
+from .messages import told
 from .schema import EraserType, advanced, clip_input, model_input, schema
 from .training import check_parts
 
@@ -87,8 +87,7 @@ class CalibrateEraser(io.ComfyNode):
             negatives = [*closed, *usual_negatives(denoiser.family, eraser.concept)]
             found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, progress())
         text = summary(eraser, found, closed)
-        show(text)
-        return io.NodeOutput(found, text, ui=ui.PreviewText(text))
+        return io.NodeOutput(found, text, ui=told(text))
 
 
 def lines(text: str) -> list[str]:

@@ -13,9 +13,10 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ..lora_unlearn.activations import private_copies
 from ..lora_unlearn.denoiser import Conditioning, Target, from_denoised
+from ..lora_unlearn.hosts.autograd import plain_tensors
 from ..lora_unlearn.hosts.layers import choose
-from .autograd import plain_tensors, private_copies
 from .families import SIDES, UNETS, family_of, linears, prediction_of, selectors
 
 TRAINING_ROWS = 4
@@ -30,6 +31,9 @@ class ComfyDenoiser:
         clip: the CLIP; None if nothing will be encoded.
         size: (height, width) of training pictures in pixels; default: the family's own.
 
+    Attributes:
+        room: bytes that are asked for beside the network when it is loaded; at first a guess.
+
     Raises:
         UnlearnError: if the family is not supported.
     """
@@ -43,6 +47,7 @@ class ComfyDenoiser:
         self.size = (size[0] // 8, size[1] // 8) if size else (side, side)
         self.device = model.load_device
         self.loaded = False
+        self.room = self.base.memory_required([TRAINING_ROWS, *self.shape]) * TRAINING_ROWS
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -66,9 +71,15 @@ class ComfyDenoiser:
 
     def load(self) -> None:
         """Have the network brought to its device, with its patches."""
-        needed = self.base.memory_required([TRAINING_ROWS, *self.shape]) * TRAINING_ROWS
-        comfy.model_management.load_models_gpu([self.model], memory_required=needed)
+        comfy.model_management.load_models_gpu([self.model], memory_required=self.room)
         self.loaded = True
+
+    def make_room(self, needed: int) -> int:
+        """Push other models out until so many bytes are free beside the network; returns how many there are."""
+        self.load()
+        own = [loaded for loaded in comfy.model_management.current_loaded_models if loaded.model is self.model]
+        comfy.model_management.free_memory(needed, self.device, keep_loaded=own)
+        return int(comfy.model_management.get_free_memory(self.device))
 
     def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
         """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""

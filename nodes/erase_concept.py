@@ -8,8 +8,8 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from comfy_execution.graph import ExecutionBlocker
 
-from ..lora_unlearn import Adapter, Settings
-from ..lora_unlearn.erase import MODES, Mode
+from ..lora_unlearn import Adapter
+from ..lora_unlearn.erase import PRESETS
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for
 from .pictures import shown
@@ -28,13 +28,6 @@ from .schema import (
 )
 from .training import Order, known_eraser, train_eraser
 
-PRESETS: dict[str, tuple[Mode, Settings]] = {
-    "quick": ("instant", MODES["instant"]),
-    "balanced": ("fast", MODES["fast"]),
-    "thorough": ("fast", replace(MODES["fast"], iterations=200, trajectories=16, enough=0.995)),
-}
-"""What the presets stand for."""
-
 
 class EraseConcept(io.ComfyNode):
     """Train an eraser for the loaded model, or take the kept one, and sample under it."""
@@ -46,7 +39,8 @@ class EraseConcept(io.ComfyNode):
             "preset",
             options=list(PRESETS),
             default="balanced",
-            tooltip="quick: seconds, from the text alone. balanced: a training of 60 steps. thorough: up to 200 steps.",
+            tooltip="quick: from the text alone, in seconds. balanced: a short training. thorough: a long one, for "
+            "concepts that resist.",
         )
         vae = io.Vae.Input(
             "vae",
@@ -57,6 +51,7 @@ class EraseConcept(io.ComfyNode):
         return schema(
             node_id="LoraUnlearnEraseConcept",
             display_name="Erase Concept",
+            also_called="negative LoRA, remove",
             description="Makes the model stop drawing something, and only that: put it between the checkpoint loader "
             "and the sampler, type a concept, press Run. Trained once for each concept and checkpoint.",
             inputs=[
@@ -97,7 +92,7 @@ class EraseConcept(io.ComfyNode):
         """Train if need be, then apply."""
         mode, settings = PRESETS[preset]
         words = concept_of(concept, replace_with, keep, also)
-        order = Order(words, mode, replace(settings, seed=seed), keep_on_disk=cache)
+        order = Order(words, mode, replace(settings, seed=seed), keep_on_disk=cache, may_lower_batch=True)
         if not enabled:
             return io.NodeOutput(model, known_eraser(model, clip, order) or ExecutionBlocker(NOT_TRAINED))
         known = known_eraser(model, clip, order)

@@ -7,11 +7,12 @@ from typing import Any
 
 import folder_paths
 import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Adapter, UnlearnError
 from ..lora_unlearn.files import inside, write_safetensors
 from ..lora_unlearn.formats import to_diffusers
+from .messages import told
 from .schema import EraserType, schema
 
 FORMATS = ["LoRA", "diffusers"]
@@ -97,4 +98,4 @@ class ExportEraser(io.ComfyNode):
         else:
             eraser.save(path)
         size = path.stat().st_size
-        return io.NodeOutput(str(path), size, ui=ui.PreviewText(f"{path} ({size / 1024:.0f} kB)"))
+        return io.NodeOutput(str(path), size, ui=told(f"{path} ({size / 1024:.0f} kB)"))

@@ -13,6 +13,8 @@ from torch import Tensor
 from ..lora_unlearn import __version__
 from ..lora_unlearn.adapter import FORMAT_VERSION
 
+UNSET = ("model_sampling.", "text_projection.weight", "logit_scale")
+"""Parts of names that do not count: what checkpoints often lack, so that ComfyUI leaves whatever the memory held."""
 SAMPLE = 64
 """Values of each weight that count; patches count whole."""
 
@@ -39,7 +41,7 @@ def fingerprint(model: Any, clip: Any, values: Mapping[str, Any]) -> str:
 def _weights(patcher: Any) -> bytes:
     """A digest of a ModelPatcher's own weights, wherever they are, and of what is patched onto them."""
     stored = {name: backup.weight for name, backup in patcher.backup.items()}
-    own = {name: value for name, value in patcher.model.state_dict().items() if not name.startswith("model_sampling.")}
+    own = {name: value for name, value in patcher.model.state_dict().items() if not any(part in name for part in UNSET)}
     digest = hashlib.sha256(_sampled((name, stored.get(name, value)) for name, value in own.items()))
     for name, patches in sorted(patcher.patches.items()):
         digest.update(name.encode())

@@ -10,7 +10,6 @@ from comfy_execution.graph import ExecutionBlocker
 from ..lora_unlearn import UnlearnError
 from ..lora_unlearn.report import Reading, cost_line, readings, readout_chart
 from .guide import KEY, Run
-from .messages import show
 from .pictures import shown, to_image
 from .schema import schema
 
@@ -59,7 +58,6 @@ class GateReadout(io.ComfyNode):
         lines = [f"{reading.label}: {reading.verdict}" for reading in found]
         text = "\n".join([*lines, cost_line(*costs(run))]) if run else IDLE
         chart = to_image(readout_chart(found))
-        show(text)
         passed = ExecutionBlocker(None) if latent is None else latent
         return io.NodeOutput(passed, text, chart, ui=shown(cls, text, chart))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn.describe import describe
-from .messages import show
+from .messages import told
 from .schema import EraserType, schema
 
 
@@ -31,5 +31,4 @@ class InspectEraser(io.ComfyNode):
     def execute(cls, eraser: Any) -> io.NodeOutput:
         """Read and show."""
         text = "\n".join(describe(eraser))
-        show(text)
-        return io.NodeOutput(text, ui=ui.PreviewText(text))
+        return io.NodeOutput(text, ui=told(text))

@@ -6,13 +6,13 @@ from typing import Any
 
 import folder_paths
 import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn.files import inside, write_safetensors
 from ..lora_unlearn.formats import to_diffusers, to_stock
 from ..lora_unlearn.join import joined
 from .eraser_files import FORMATS
-from .messages import show
+from .messages import told
 from .schema import EraserType, advanced, schema
 
 SLOTS = 5
@@ -85,5 +85,4 @@ class MergeErasers(io.ComfyNode):
             write_safetensors(path, to_stock(lora, parts[0][0].family), metadata)
         size = path.stat().st_size
         text = f"{path} ({size / 1024:.0f} kB, without gates)"
-        show(text)
-        return io.NodeOutput(str(path), size, ui=ui.PreviewText(text))
+        return io.NodeOutput(str(path), size, ui=told(text))

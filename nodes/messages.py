@@ -1,7 +1,10 @@
-"""One line of text in the node that is running."""
+"""Lines of text in the node that is running."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from comfy_api.v0_0_2 import ui
 from comfy_execution.utils import get_executing_context
 
 
@@ -12,3 +15,9 @@ def show(text: str) -> None:
     server, context = getattr(PromptServer, "instance", None), get_executing_context()
     if server is not None and context is not None:
         server.send_progress_text(text, context.node_id)
+
+
+def told(text: str) -> dict[str, Any]:
+    """What a node shows when it has run: the page shows text that came while it ran, the history keeps this."""
+    show(text)
+    return ui.PreviewText(text).as_dict()

@@ -10,6 +10,8 @@ from comfy_api.v0_0_2 import ui
 from PIL import Image
 from torch import Tensor
 
+from .messages import told
+
 
 def to_pillow(images: Tensor) -> list[Image.Image]:
     """An IMAGE (B,H,W,3) in 0..1 as RGB pictures, rounded as the host's Save Image does."""
@@ -23,4 +25,4 @@ def to_image(picture: Image.Image) -> Tensor:
 
 def shown(node: Any, text: str, image: Tensor) -> dict[str, Any]:
     """What a node shows when it has run: lines of text and a picture."""
-    return {**ui.PreviewText(text).as_dict(), **ui.PreviewImage(image, cls=node).as_dict()}
+    return {**told(text), **ui.PreviewImage(image, cls=node).as_dict()}

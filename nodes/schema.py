@@ -15,10 +15,16 @@ EraserType = io.Custom("ERASER")
 ALIASES = ["erase", "remove", "unlearn", "forget", "negative lora", "concept erasure", "UnGuide"]
 
 
-def schema(**values: Any) -> io.Schema:
-    """A schema of what the running ComfyUI knows; fields that came later are left out where they are unknown."""
+def schema(also_called: str = "", **values: Any) -> io.Schema:
+    """A schema of what the running ComfyUI knows; fields that came later are left out where they are unknown.
+
+    Args:
+        also_called: words to be found by, for the name of the node where the search knows no aliases yet.
+    """
     known = {field.name for field in fields(io.Schema)}
     values = {"category": CATEGORY, "search_aliases": ALIASES, **values}
+    if also_called and "search_aliases" not in known:
+        values["display_name"] += f" ({also_called})"
     return io.Schema(**{name: value for name, value in values.items() if name in known})
 
 

@@ -14,6 +14,8 @@ import torch
 
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
 from ..lora_unlearn.erase import Mode
+from ..lora_unlearn.estimate import Estimate, Remaining, check_memory, duration, estimate, gigabytes, measure, that_fits
+from ..lora_unlearn.settings import for_family
 from ..lora_unlearn.train import Progress
 from .cache import CACHE
 from .denoiser import ComfyDenoiser
@@ -31,6 +33,7 @@ class Order:
         settings: hyper-parameters.
         size: (height, width) of training pictures in pixels; None: the model's own.
         keep_on_disk: whether the eraser is looked for and kept on disk.
+        may_lower_batch: when memory is scarce, train with a smaller batch instead of refusing.
     """
 
     concept: Concept
@@ -38,6 +41,7 @@ class Order:
     settings: Settings
     size: tuple[int, int] | None = None
     keep_on_disk: bool = True
+    may_lower_batch: bool = False
 
     def fingerprint(self, model: Any, clip: Any) -> str:
         """The name under which the eraser is kept."""
@@ -92,7 +96,8 @@ def check_parts(model: Any, clip: Any) -> None:
 
 def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
     """Train; an interruption leaves what there is in the cache, as something to go on from."""
-    bar, interrupted = _Bar(order), comfy.model_management.processing_interrupted
+    settings, expected = planned(denoiser, order)
+    bar, interrupted = _Bar(order, expected), comfy.model_management.processing_interrupted
     unfinished: list[Adapter] = []
 
     def save(adapter: Adapter) -> None:
@@ -104,7 +109,7 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             order.concept,
             load_bank(denoiser.family),
             order.mode,
-            order.settings,
+            settings,
             report=bar.report,
             stop=interrupted,
             resume=CACHE.get_partial(key) if order.keep_on_disk else None,
@@ -118,21 +123,46 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             CACHE.put(key, unfinished[0], order.keep_on_disk)
 
 
+def planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]:
+    """The settings to train with and what that will take; says so in the node.
+
+    Raises:
+        UnlearnError: if the memory does not suffice; it names the setting to lower.
+    """
+    settings, mode = for_family(order.settings, denoiser.family), order.mode
+    if mode == "instant":
+        return settings, Estimate(0.0, 0.0, 0)
+    cost = measure(denoiser, settings)
+    free = denoiser.make_room(estimate(cost, settings, mode).memory)
+    fitting = that_fits(cost, settings, mode, free)
+    if not order.may_lower_batch:
+        check_memory(cost, settings, mode, free)
+    expected = estimate(cost, fitting, mode)
+    denoiser.room = expected.memory
+    lowered = f", with a batch of {fitting.batch} instead of {settings.batch}" if fitting != settings else ""
+    text = f"Erasing {order.concept.name}: {expected}; {gigabytes(free)} are free{lowered}"
+    logging.info("lora-unlearn: %s", text)
+    show(text)
+    return fitting, expected
+
+
 class _Bar:
     """The node's progress bar, over recording and training; the host may interrupt whenever it moves."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, expected: Estimate) -> None:
+        self.remaining = Remaining(expected)
         self.recording = order.settings.trajectory_steps if order.mode == "fast" else 0
         self.bar = comfy.utils.ProgressBar(self.recording + order.settings.iterations + 1)
-        self.name = order.concept.name
+        self.name, self.share = order.concept.name, ""
         self.interrupted = False
 
     def report(self, progress: Progress) -> None:
         """Move on."""
         done = progress.step if progress.stage == "recording" else self.recording + progress.step
         self.bar.update_absolute(done)
-        share = "" if progress.redirected is None else f", {100 * progress.redirected:.0f} % redirected"
-        show(f"Erasing {self.name}: {progress.stage} {progress.step} of {progress.steps}{share}")
+        self.share = self.share if progress.redirected is None else f", {100 * progress.redirected:.0f} % redirected"
+        left = f"at most {duration(self.remaining.after(progress))} left"
+        show(f"Erasing {self.name}: {progress.stage} {progress.step} of {progress.steps}{self.share}, {left}")
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Picture:
         decisions: of the gates, one for each eraser; empty without erasers.
         evaluations: network evaluations (rows) spent; None when nothing counted them.
         seconds: its share of the batch's time, decoding included.
+        extra: how many of the evaluations gates and erasers added.
     """
 
     image: Image.Image
@@ -43,6 +44,7 @@ class Picture:
     decisions: list[Decision]
     evaluations: float | None
     seconds: float
+    extra: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def generate(
             for i, (image, prompt, seed) in enumerate(zip(images, prompts[chunk], seeds[chunk], strict=True)):
                 decisions: list[Decision] = run.guidance.decisions(i) if run.guidance else []
                 spent = run.guidance.evaluations[i] if run.guidance else None
-                pictures.append(Picture(image, prompt, seed, decisions, spent, seconds))
+                extra = run.guidance.extra[i] if run.guidance else 0
+                pictures.append(Picture(image, prompt, seed, decisions, spent, seconds, extra))
             report(len(pictures), len(prompts))
     return pictures
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from ..guidance import Decision
+from .markup import Html, tag
 from .sheet import GAP, INK, LINE, PAPER, SOFT, plain_font
 
 OPEN, CLOSED, TRACK = (194, 65, 12), (71, 110, 143), (233, 230, 222)
@@ -26,16 +27,20 @@ class Reading:
         part: number of the prompt, from 1, where a picture has several (regions); 0 where it has one.
         concept: what the eraser erases.
         decision: as the guidance made it.
+        prompt: shown instead of the picture's number where it is given.
     """
 
     picture: int
     part: int
     concept: str
     decision: Decision
+    prompt: str = ""
 
     @property
     def label(self) -> str:
         """Which picture, prompt and eraser this is about."""
+        if self.prompt:
+            return self.prompt
         return f"picture {self.picture}{f', prompt {self.part}' if self.part else ''}: {self.concept}"
 
     @property
@@ -93,6 +98,30 @@ def readout_chart(found: Sequence[Reading]) -> Image.Image:
         pen.text((left + BAR + 3 * GAP, top + GAP), reading.verdict, INK if reading.decision.open else SOFT, font)
         _bar(pen, reading, _range(found, reading.concept), left + GAP, top + GAP)
     return page
+
+
+def readout_bars(found: Sequence[Reading]) -> Html:
+    """The same as `readout_chart` for a page: bars of plain elements, coloured by the page's style."""
+    return tag("div", [_bar_row(reading, _range(found, reading.concept)) for reading in found], class_="gates")
+
+
+def _bar_row(reading: Reading, span: tuple[float, float]) -> list[Html]:
+    decision, (low, high) = reading.decision, span
+    marks: list[Html] = []
+    if decision.score is not None and decision.threshold is not None:
+        zero, score, threshold = (
+            100 * (value - low) / (high - low) for value in (0.0, decision.score, decision.threshold)
+        )
+        place = f"left:{min(zero, score):.1f}%;width:{abs(score - zero):.1f}%"
+        marks = [
+            tag("span", style=place, class_="gate-open" if decision.open else "gate-closed"),
+            tag("i", style=f"left:{threshold:.1f}%"),
+        ]
+    return [
+        tag("span", reading.label, class_="gate-label"),
+        tag("span", marks, class_="gate-track"),
+        tag("span", reading.verdict, class_="gate-verdict"),
+    ]
 
 
 def _range(found: Sequence[Reading], concept: str) -> tuple[float, float]:

@@ -70,6 +70,22 @@ def test_a_restart_finds_the_eraser_on_disk(run, trainings, pack):
     assert trainings == ["cat"] and torch.equal(first, again)
 
 
+def test_memory_that_no_checkpoint_fills_has_no_part_in_the_name(pack, demo):
+    """ComfyUI leaves the text projection, which Stable Diffusion 1 does without, as it finds it at every start."""
+    name = pack("nodes.fingerprint").fingerprint
+    network = demo.clip.cond_stage_model.clip_l.transformer
+    with torch.inference_mode():
+        before = name(demo.model, demo.clip, {})
+        network.text_projection.weight += 1
+        assert name(demo.model, demo.clip, {}) == before
+        network.text_projection.weight -= 1
+        first = next(network.text_model.parameters())
+        first *= 2
+        assert name(demo.model, demo.clip, {}) != before
+        first /= 2
+        assert name(demo.model, demo.clip, {}) == before
+
+
 def test_a_damaged_cache_entry_is_trained_again_with_a_notice(run, trainings, pack, caplog):
     run(one_node(count=1))
     cache = pack("nodes.cache")

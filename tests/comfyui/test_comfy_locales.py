@@ -58,7 +58,9 @@ def numbers(text):
 
 
 def test_english_is_what_the_schemas_say(schemas):
-    assert locale("en", "nodeDefs") == schemas
+    """But for the name that is longer where the search knows no aliases."""
+    names = {("LoraUnlearnEraseConcept", "display_name")}
+    assert locale("en", "nodeDefs") == {path: text for path, text in schemas.items() if path not in names}
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -1,13 +1,14 @@
-"""Gradients through networks that ComfyUI loaded for inference alone.
+"""Gradients through networks that a host loaded for inference alone.
 
-Models that a node loads are inference tensors, which autograd refuses to save; and some networks add in place to
-tensors that were saved. Both are mended for the time of one evaluation, without touching a value.
+Models that are loaded under inference mode are inference tensors, which autograd refuses to save. That is mended for
+the time of one evaluation, without touching a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ def plain_tensors(network: nn.Module) -> Iterator[None]:
     saved = []
     try:
         for module in network.modules():
-            for place in (module._parameters, module._buffers):
+            places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+            for place in places:
                 for name, value in place.items():
                     if value is not None and value.is_inference():
                         saved.append((place, name, value))
@@ -36,16 +38,3 @@ def _twin(value: Tensor) -> Tensor:
     """A normal tensor on the memory of an inference tensor."""
     twin = torch.empty(0, dtype=value.dtype, device=value.device)
     return twin.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
-
-
-@contextmanager
-def private_copies(network: nn.Module) -> Iterator[None]:
-    """Within this block autograd saves copies of activations, so that the network may change them in place."""
-    weights = {t.untyped_storage().data_ptr() for t in [*network.parameters(), *network.buffers()]}
-
-    def pack(tensor: Tensor) -> Tensor:
-        shared = isinstance(tensor, nn.Parameter) or tensor.untyped_storage().data_ptr() in weights
-        return tensor if shared else tensor.clone()
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield

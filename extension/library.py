@@ -1,0 +1,218 @@
+"""The erasers on disk: listed, renamed, moved to the trash, exported, merged. Every name stays inside its folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_unlearn import Adapter, UnlearnError
+from lora_unlearn.adapter import KEY
+from lora_unlearn.files import inside, read_metadata, write_safetensors
+from lora_unlearn.formats import save_peft, to_diffusers, to_stock
+from lora_unlearn.join import joined
+
+from .host import Host
+from .orders import file_name
+
+SUFFIX = ".safetensors"
+TRASH = "trash"
+TITLE = "modelspec.title"
+FORMATS = ("kohya", "diffusers", "peft")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An eraser in the list.
+
+    Attributes:
+        name: of its file, without the ending.
+        concept, family: as its metadata say; "" where they can't be read.
+        partial: its training was interrupted.
+        size: bytes.
+        changed: seconds since the epoch.
+        problem: why it can't be used, in a sentence; "" if it can.
+    """
+
+    name: str
+    concept: str = ""
+    family: str = ""
+    partial: bool = False
+    size: int = 0
+    changed: float = 0.0
+    problem: str = ""
+
+
+class Library:
+    """The erasers of a host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def path(self, name: str | None) -> Path:
+        """Where an eraser of that name is, or would be.
+
+        Raises:
+            UnlearnError: if the name is empty, or no file name.
+        """
+        if not name or not name.strip():
+            raise UnlearnError("No eraser is selected; choose one in the list first.")
+        return inside(self.host.erasers, f"{name.strip().removesuffix(SUFFIX)}{SUFFIX}")
+
+    def existing(self, name: str | None) -> Path:
+        """The file of an eraser that is there.
+
+        Raises:
+            UnlearnError: if there is none of that name any more.
+        """
+        path = self.path(name)
+        if not path.is_file() or path.is_symlink():
+            raise UnlearnError(f"There is no eraser {path.stem!r} any more; choose another one.")
+        return path
+
+    def load(self, name: str | None) -> Adapter:
+        """Read an eraser.
+
+        Raises:
+            UnlearnError: if it is not there, damaged, or not one of ours.
+        """
+        return Adapter.load(self.existing(name))
+
+    def entries(self) -> list[Entry]:
+        """All files in the folder, the latest first; those that are no erasers say why."""
+        folder = self.host.erasers
+        paths = [path for path in folder.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink()]
+        found = [_entry(path) for path in paths if not path.name.startswith(".")]
+        return sorted(found, key=lambda entry: (-entry.changed, entry.name))
+
+    def names(self) -> list[str]:
+        """The names of all usable erasers, the latest first."""
+        return [entry.name for entry in self.entries() if not entry.problem]
+
+    def unfinished(self) -> list[str]:
+        """The names of those whose training was interrupted, the latest first."""
+        return [entry.name for entry in self.entries() if entry.partial and not entry.problem]
+
+    def free_name(self, words: str) -> str:
+        """A name that no eraser has yet."""
+        name, number = file_name(words), 1
+        unique = name
+        while self.path(unique).exists():
+            number += 1
+            unique = f"{name} {number}"
+        return unique
+
+    def rename(self, name: str | None, new: str) -> str:
+        """Give an eraser another name; returns it.
+
+        Raises:
+            UnlearnError: if it is taken, no file name, or the folder can't be written to.
+        """
+        path = self.existing(name)
+        if not new.strip():
+            raise UnlearnError("The new name is empty; type one.")
+        target = self.path(new)
+        if target.exists():
+            raise UnlearnError(f"There is an eraser {target.stem!r} already; choose another name.")
+        _move(path, target)
+        self.host.changed(path)
+        self.host.changed(target)
+        return target.stem
+
+    def trash(self, name: str | None) -> Path:
+        """Move an eraser to the trash folder beside the others; returns where it is now.
+
+        Raises:
+            UnlearnError: if it is not there, or can't be moved.
+        """
+        path = self.existing(name)
+        target, number = path.parent / TRASH / path.name, 1
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{path.stem} {number}{SUFFIX}")
+        _move(path, target)
+        self.host.changed(path)
+        return target
+
+    def export(self, name: str | None, new: str, kind: str = "kohya") -> Path:
+        """Write an eraser where the host looks for LoRA files; returns the file (for peft the folder).
+
+        Raises:
+            UnlearnError: if it is unfinished, the place is taken by something else, or can't be written to.
+        """
+        adapter = self.load(name)
+        if adapter.partial:
+            raise UnlearnError(f"The training of {name!r} was not finished; press Resume before you export it.")
+        path = self._place(new.strip() or f"erase {name}", kind)
+        if kind == "kohya":
+            adapter.save(path)
+        elif kind == "diffusers":
+            title = {"format": "pt", TITLE: adapter.metadata()[TITLE]}
+            write_safetensors(path, to_diffusers(adapter.lora, adapter.family), title)
+        else:
+            save_peft(adapter.lora, path)
+        self.host.changed(path)
+        return path
+
+    def merge(self, names: Sequence[str], strengths: Sequence[float], new: str) -> Path:
+        """Write several erasers as one ordinary LoRA without a gate; returns the file.
+
+        Raises:
+            UnlearnError: if they can't be joined, or the file can't be written.
+        """
+        adapters = [self.load(name) for name in names]
+        lora, metadata = joined(list(zip(adapters, strengths or [1.0] * len(adapters), strict=True)))
+        path = self._place(new.strip() or "erase several", "merged")
+        write_safetensors(path, to_stock(lora, adapters[0].family), metadata)
+        self.host.changed(path)
+        return path
+
+    def _place(self, name: str, kind: str) -> Path:
+        """Where an exported file goes; what is there already is replaced only if it was exported from here."""
+        if kind not in (*FORMATS, "merged"):
+            raise UnlearnError(f"There is no format {kind!r}; choose one of {', '.join(FORMATS)}.")
+        stem = name.removesuffix(SUFFIX)
+        path = inside(self.host.exports, stem if kind == "peft" else stem + SUFFIX)
+        if path.exists() and not _replaceable(path, kind):
+            raise UnlearnError(f"{path.name} in {path.parent} is another file already; choose another name.")
+        return path
+
+
+def _entry(path: Path) -> Entry:
+    """What the head of a file says; reads no tensors."""
+    try:
+        status = path.stat()
+        values = json.loads(read_metadata(path)[KEY])
+        concept, family = values["concept"]["name"], values["family"]
+        if not isinstance(concept, str) or not isinstance(family, str):
+            raise TypeError("its words are no text")
+    except UnlearnError as error:
+        return Entry(path.stem, problem=str(error))
+    except OSError as error:
+        return Entry(path.stem, problem=f"{path.name} could not be read ({error.strerror}).")
+    except (KeyError, TypeError, ValueError):
+        return Entry(path.stem, problem=f"{path.name} is not one of our erasers; move it to another folder.")
+    return Entry(path.stem, concept, family, values.get("partial") is True, status.st_size, status.st_mtime)
+
+
+def _replaceable(path: Path, kind: str) -> bool:
+    """Whether a file was exported from here in the same format: ours say so in their metadata."""
+    if kind == "peft":
+        return path.is_dir() and (path / "adapter_config.json").is_file()
+    try:
+        metadata = read_metadata(path)
+    except UnlearnError:
+        return False
+    return KEY in metadata or metadata.get(TITLE, "").startswith("Erase ")
+
+
+def _move(path: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, target)
+    except OSError as error:
+        raise UnlearnError(
+            f"{path.name} could not be moved ({error.strerror}); check the folder's permissions and free space."
+        ) from error

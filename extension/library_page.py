@@ -1,0 +1,194 @@
+"""The page with the erasers that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from lora_unlearn import UnlearnError
+
+from . import compat, panels
+from .library import FORMATS
+from .studio import Studio
+
+Updates = list[Any]
+
+
+class LibraryPage:
+    """Builds the components in the current gradio context; `connect` gives them life."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio, self.library = studio, studio.library
+        self.note = gr.HTML(visible=False, elem_id="lora_unlearn_library_note")
+        self.table = gr.HTML(elem_id="lora_unlearn_table")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self.chosen = gr.Dropdown(
+                    [], label="Eraser", info="The one that the buttons work on.", allow_custom_value=True,
+                    elem_id="lora_unlearn_chosen",
+                )  # fmt: skip
+                with gr.Row():
+                    self.show = _button("Before / after", "show")
+                    self.calibrate = _button("Calibrate gate", "calibrate")
+                    self.resume = _button("Resume training", "resume_chosen")
+                self.name = gr.Textbox(
+                    label="New name", info="For Rename and Export; empty exports under a name of its own.", max_lines=1,
+                    elem_id="lora_unlearn_new_name",
+                )  # fmt: skip
+                self.format = gr.Radio(
+                    list(FORMATS), value="kohya", label="Format of the export",
+                    info="kohya: for every web UI. diffusers and peft: for programs in Python.",
+                    elem_id="lora_unlearn_library_format",
+                )  # fmt: skip
+                with gr.Row():
+                    self.rename = _button("Rename", "rename")
+                    self.export = _button("Export LoRA", "library_export")
+                    self.delete = _button("Delete", "delete")
+                self._merging()
+            with gr.Column(scale=3, min_width=320):
+                self.details = gr.HTML(elem_id="lora_unlearn_details")
+
+    def _merging(self) -> None:
+        with gr.Accordion("Merge several into one LoRA", open=False, elem_id="lora_unlearn_merging"):
+            self.parts = gr.CheckboxGroup(
+                [], label="Erasers", info="Of one model family. The file has no gate: it works on every prompt.",
+                elem_id="lora_unlearn_parts",
+            )  # fmt: skip
+            self.strengths = gr.Textbox(
+                label="Strengths (optional)", info="One for each, separated by commas; empty: 1 each.", max_lines=1,
+                placeholder="1, 0.8", elem_id="lora_unlearn_strengths",
+            )  # fmt: skip
+            self.merged = gr.Textbox(label="Name", value="erase several", max_lines=1, elem_id="lora_unlearn_merged")
+            self.merge = gr.Button("Merge", elem_id="lora_unlearn_merge")
+
+    @property
+    def every(self) -> list[Any]:
+        """What each action may change, in the order of `view`."""
+        return [self.note, self.table, self.chosen, self.parts, self.details]
+
+    def connect(self, blocks: gr.Blocks, shown: Any) -> None:
+        """Connect every event; `shown` is the page's own tab."""
+        compat.on(blocks.load, self.look, [self.chosen], self.every)
+        compat.on(shown.select, self.look, [self.chosen], self.every)
+        compat.on(self.chosen.change, self.inspect, [self.chosen], [self.details])
+        compat.on(self.rename.click, self._rename, [self.chosen, self.name], self.every)
+        compat.on(self.delete.click, self._delete, [self.chosen], self.every)
+        compat.on(self.export.click, self._export, [self.chosen, self.name, self.format], self.every)
+        compat.on(self.merge.click, self._merge, [self.chosen, self.parts, self.strengths, self.merged], self.every)
+        for button, begin in (
+            (self.show, self.studio.show),
+            (self.calibrate, self.studio.calibrate),
+            (self.resume, self._resume),
+        ):
+            compat.on(button.click, self._begin(begin), [self.chosen], self.every)
+
+    def look(self, chosen: str | None) -> Updates:
+        """The list as it is now."""
+        return self.view(chosen, "")
+
+    def view(self, chosen: str | None, sentence: str, good: bool = False) -> Updates:
+        """Updates for `every`."""
+        entries = self.library.entries()
+        names = [entry.name for entry in entries if not entry.problem]
+        chosen = chosen if chosen in names else (names[0] if names else None)
+        return [
+            compat.html(panels.note(sentence, good)),
+            gr.update(value=panels.erasers(entries)),
+            gr.update(choices=names, value=chosen),
+            gr.update(choices=names),
+            gr.update(value=self.details_of(chosen)),
+        ]
+
+    def inspect(self, chosen: str | None) -> Any:
+        """What the chosen eraser says of itself."""
+        return gr.update(value=self.details_of(chosen))
+
+    def details_of(self, chosen: str | None) -> str:
+        """The same as markup; a sentence where it can't be read."""
+        if not chosen:
+            return ""
+        try:
+            said = panels.inspected(self.library.load(chosen))
+        except UnlearnError as error:
+            return panels.note(str(error))
+        state = self.studio.state
+        return said if state.eraser != chosen else panels.sheet(state) + panels.gate(state) + said
+
+    def _said(self, chosen: str | None, act: Callable[[], tuple[str | None, str]]) -> Updates:
+        """Do something that gives the eraser to choose next and a sentence; or say why it did not work."""
+        try:
+            chosen, sentence = act()
+        except UnlearnError as error:
+            return self.view(chosen, str(error))
+        return self.view(chosen, sentence, good=True)
+
+    def _rename(self, chosen: str | None, new: str) -> Updates:
+        def act() -> tuple[str | None, str]:
+            self.studio.check_idle(chosen)
+            name = self.library.rename(chosen, new or "")
+            return name, f"Renamed {chosen!r} to {name!r}."
+
+        return self._said(chosen, act)
+
+    def _delete(self, chosen: str | None) -> Updates:
+        def act() -> tuple[str | None, str]:
+            self.studio.check_idle(chosen)
+            return None, f"Moved to {self.library.trash(chosen)}; move it back to have it again."
+
+        return self._said(chosen, act)
+
+    def _export(self, chosen: str | None, new: str, kind: str) -> Updates:
+        return self._said(chosen, lambda: (chosen, f"Exported: {self.library.export(chosen, new or '', kind)}"))
+
+    def _merge(self, chosen: str | None, parts: list[str] | None, strengths: str, name: str) -> Updates:
+        def act() -> tuple[str | None, str]:
+            numbers = strengths_of(strengths or "", len(parts or []))
+            return chosen, f"Merged into {self.library.merge(parts or [], numbers, name or '')}"
+
+        return self._said(chosen, act)
+
+    def _resume(self, chosen: str | None) -> None:
+        self.studio.resume(self.library.existing(chosen).stem)
+
+    def _begin(self, begin: Callable[[str | None], None]) -> Callable[[str | None], Iterator[Updates]]:
+        """A handler that begins a job, shows where it is, and at its end what it left."""
+
+        def handle(chosen: str | None) -> Iterator[Updates]:
+            try:
+                begin(chosen)
+            except UnlearnError as error:
+                yield self.view(chosen, str(error))
+                return
+            version = -1
+            while (state := self.studio.board.wait(version, 20.0)).running:
+                yield [*[gr.update()] * 4, gr.update(value=panels.progress(state) + panels.sheet(state))]
+                version = state.version
+                self.studio.board.pause(0.5)
+            yield self.view(chosen, state.message, state.phase == "done")
+
+        return handle
+
+
+def _button(label: str, name: str) -> gr.Button:
+    return gr.Button(label, min_width=90, elem_id=f"lora_unlearn_{name}")
+
+
+def strengths_of(text: str, count: int) -> list[float]:
+    """Numbers separated by commas, one for each of `count` erasers; none mean 1 each.
+
+    Raises:
+        UnlearnError: if they are no numbers, or not so many.
+    """
+    if not text.strip():
+        return [1.0] * count
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(-10 <= number <= 10 for number in numbers):
+        raise UnlearnError(
+            f"The strengths must be {count} numbers from -10 to 10, separated by commas; or leave them out."
+        )
+    return numbers

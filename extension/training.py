@@ -1,0 +1,169 @@
+"""A training as a job: the core's own, watched step by step, with pictures on the way."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from lora_unlearn import Adapter, Eraser, Gate, Settings, UnlearnError, erase, load_bank
+from lora_unlearn.denoiser import Denoiser, base_hash
+from lora_unlearn.describe import percent
+from lora_unlearn.erase import LEAST_CHANGE
+from lora_unlearn.estimate import Cost, Estimate, Remaining, estimate, that_fits
+from lora_unlearn.hosts.sampling import check_family
+from lora_unlearn.keep import Keeper
+from lora_unlearn.settings import for_family
+from lora_unlearn.train import Progress
+
+from .host import Lent
+from .orders import Order
+from .state import Preview, Stage
+from .work import PREVIEW, End, Stopped, Work, compare, fitting
+
+PREVIEWS = 4
+"""Pictures that are drawn on the way, the first one before the training."""
+
+
+def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
+    """Make an eraser, or go on with one, and draw what it does; returns how it ended.
+
+    Raises:
+        UnlearnError: for what the user can mend.
+        Stopped: if the user stopped before there was anything to keep.
+    """
+    with work.host.lend(work.board.state.job) as lent:
+        if begun is not None:
+            check_begun(begun, lent.denoiser)
+        settings, expected = planned(work, lent.denoiser, order)
+        keeper = Keeper(work.library.path(name))
+        watcher = Watcher(work, lent, order, expected, begun)
+        watcher.preview(0, None)
+        adapter: Adapter | None
+        try:
+            adapter = erase(
+                lent.denoiser,
+                order.concept,
+                load_bank(lent.denoiser.family),
+                order.mode,
+                settings,
+                watcher.report,
+                work.stopped,
+                begun,
+                lambda done, total: work.step_or_stop("calibrating", done, total),
+                keeper,
+            )
+        except Stopped:
+            adapter = keeper.latest
+        kept = adapter is not None and (not adapter.partial or adapter.iterations > 0)
+        if adapter is None or not kept:
+            raise Stopped
+        adapter.save(keeper.out)
+        work.host.changed(keeper.out)
+        work.board.put(eraser=name, seconds_left=None)
+        if adapter.partial:
+            return unfinished(adapter, work.stopped())
+        work.board.put(adapter=adapter)
+        compare(work, lent, adapter, order.pictures)
+        return {"message": done_message(adapter, name)}
+
+
+def check_begun(begun: Adapter, denoiser: Denoiser) -> None:
+    """Refuse to go on with an eraser on another model.
+
+    Raises:
+        UnlearnError: naming what differs.
+    """
+    check_family(Eraser(begun), denoiser.family)
+    if begun.base_hash != base_hash(denoiser):
+        raise UnlearnError(
+            f"The training of the eraser for {begun.concept.name!r} was begun on another checkpoint; load that one to "
+            "resume it, or begin anew."
+        )
+
+
+def planned(work: Work, denoiser: Denoiser, order: Order) -> tuple[Settings, Estimate]:
+    """The settings to train with, their batch lowered where memory is short, and what that takes.
+
+    Raises:
+        UnlearnError: if not even the smallest batch fits.
+    """
+    settings, mode = for_family(order.settings, denoiser.family), order.mode
+    if mode == "instant":
+        return settings, estimate(Cost(0, 0, 0, 0, 0), settings, mode)
+    cost, free = work.cost(denoiser, settings), free_memory(denoiser)
+    if free is not None:
+        settings = that_fits(cost, settings, mode, free)
+    return settings, estimate(cost, settings, mode)
+
+
+def free_memory(denoiser: Denoiser) -> int | None:
+    """Bytes that are free on the GPU the model is on; None where it is on none."""
+    device = next(iter(denoiser.linears("cross_kv").values())).linear.weight.device
+    if device.type != "cuda":
+        return None
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + idle)
+
+
+class Watcher:
+    """Shows a training while it runs: its numbers, and now and then a picture."""
+
+    def __init__(self, work: Work, lent: Lent, order: Order, expected: Estimate, begun: Adapter | None) -> None:
+        self.work, self.lent, self.order = work, lent, order
+        self.remaining = Remaining(expected)
+        updates = order.settings.iterations if order.mode != "instant" else 0
+        self.moments = {round(updates * part / (PREVIEWS - 1)) for part in range(1, PREVIEWS)} if updates else set()
+        work.board.put(updates=updates, eraser="")
+        self.settings = order.settings
+        self.begun = begun
+
+    def report(self, progress: Progress) -> None:
+        """Show one step of the training."""
+        state, changes = self.work.board.state, dict[str, object]()
+        if progress.loss is not None:
+            changes["losses"] = (*state.losses, (progress.step, progress.loss))
+        if progress.redirected is not None:
+            changes["redirected"] = (*state.redirected, (progress.step, progress.redirected))
+        left = self.remaining.after(progress)
+        stage: Stage = "recording" if progress.stage == "recording" else "training"
+        self.work.step(stage, progress.step, progress.steps, seconds_left=left, **changes)
+        if progress.lora is not None and progress.step in self.moments:
+            denoiser, lora = self.lent.denoiser, copy.deepcopy(progress.lora)
+            self.preview(
+                progress.step,
+                Adapter(
+                    lora, self.order.concept, for_family(self.settings, denoiser.family), Gate(), denoiser.family, ""
+                ),
+            )
+
+    def preview(self, step: int, adapter: Adapter | None) -> None:
+        """Draw the concept as it comes out now."""
+        if not self.order.previews or not self.moments or self.work.stopped():
+            return
+        erasers = [] if adapter is None else [Eraser(adapter, mode="on")]
+        sampling = fitting(PREVIEW, self.lent.denoiser)
+        picture = self.lent.draw([self.order.concept.probe], [0], sampling, erasers)[0]
+        self.work.board.put(previews=(*self.work.board.state.previews, Preview(step, picture.image)))
+
+
+def unfinished(adapter: Adapter, stopped: bool) -> End:
+    """What to show of a training that has not come to its end."""
+    updates = f"{adapter.iterations} of {adapter.settings.iterations} updates"
+    if stopped:
+        return {
+            "phase": "stopped",
+            "message": f"Stopped after {updates}; what there is was kept: press Resume to go on.",
+        }
+    return {
+        "phase": "failed",
+        "message": f"The training redirected {percent(adapter.redirected)} of {adapter.concept.name!r}, less than the "
+        f"{percent(LEAST_CHANGE)} that count as an erasure: the model may not draw it at all, or needs the preset "
+        "thorough.",
+    }
+
+
+def done_message(adapter: Adapter, name: str) -> str:
+    """The sentence at the end of a training."""
+    share = "" if adapter.redirected is None else f" {percent(adapter.redirected)} of it is redirected."
+    return f"Done: with the eraser {name!r} on, the model steers away from {adapter.concept.name!r}.{share}"

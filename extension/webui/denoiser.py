@@ -1,0 +1,120 @@
+"""The Denoiser over the checkpoint that the web UI has loaded: SD1, SD2 and SDXL, by the host's own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from modules import devices, prompt_parser
+from torch import Tensor
+
+from lora_unlearn.denoiser import Conditioning, Target
+from lora_unlearn.activations import private_copies
+from lora_unlearn.hosts.autograd import plain_tensors
+from lora_unlearn.hosts.layers import choose
+from lora_unlearn.hosts.schedules import DiffusionSchedule
+from lora_unlearn.hosts.unet import SELECTORS
+
+from . import model
+from .names import linears
+
+CHUNK = 32
+"""Prompts that are encoded at once."""
+POOLED = 1280
+"""Width of SDXL's pooled text; what follows it in the vector are the size ids."""
+
+
+class WebDenoiser:
+    """The host's checkpoint. Weights are never changed.
+
+    Args:
+        sd_model: as `model.loaded` gives it.
+        size: (height, width) of training pictures in pixels; default: the family's own.
+
+    Raises:
+        UnlearnError: if the family is not supported.
+    """
+
+    def __init__(self, sd_model: Any, size: tuple[int, int] | None = None) -> None:
+        self.sd_model = sd_model
+        self.family = model.family_of(sd_model)
+        self.prediction_type = model.prediction_of(sd_model)
+        self.unet = model.unet_of(sd_model)
+        self.schedule = DiffusionSchedule(model.alphas_cumprod(sd_model))
+        side = model.SIDES[self.family] * 8
+        self.size = size or (side, side)
+        self.device = model.move_to_device(sd_model)
+        self.sizes: Tensor | None = None
+        self.ready = True
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Rows as the host's own encoder makes them: "text" (R,T,D); for SDXL also "pooled" (R,P)."""
+        with torch.inference_mode(False), torch.no_grad(), devices.autocast():
+            parts = [self._encode(prompts[start : start + CHUNK]) for start in range(0, len(prompts), CHUNK)]
+            if len({part.tensors["text"].shape[1] for part in parts}) > 1:
+                parts = [self._encode(prompts)]  # together they are brought to one length
+        self.ready = False  # the text encoder may have pushed the U-Net out
+        return Conditioning.cat(parts)
+
+    def _encode(self, prompts: Sequence[str]) -> Conditioning:
+        height, width = self.size
+        rows = prompt_parser.SdConditioning(list(prompts), width=width, height=height)
+        found = self.sd_model.get_learned_conditioning(rows)
+        if not isinstance(found, dict):
+            return Conditioning({"text": found.clone()})
+        self.sizes = found["vector"][:1, POOLED:].clone()
+        return Conditioning({"text": found["crossattn"].clone(), "pooled": found["vector"][:, :POOLED].clone()})
+
+    def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""
+        if not self.ready:
+            self.device, self.ready = model.move_to_device(self.sd_model), True
+        dtype = self._dtype()
+        scaled = self.schedule.scaled(x, sigma).to(self.device, dtype)
+        time = self.schedule.timestep(sigma).to(self.device)
+        with self._evaluating():
+            return self.unet(scaled, time, **self._conds(conditioning, dtype)).to(x)
+
+    def _conds(self, conditioning: Conditioning, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The U-Net's arguments for a conditioning."""
+        tensors = conditioning.map(lambda tensor: tensor.to(self.device, dtype)).tensors
+        if "pooled" not in tensors:
+            return {"context": tensors["text"]}
+        if self.sizes is None:
+            self.encode([""])
+        sizes = self.sizes.to(tensors["pooled"]).expand(len(tensors["pooled"]), -1)  # type: ignore[union-attr]
+        return {"context": tensors["text"], "y": torch.cat([tensors["pooled"], sizes], dim=1)}
+
+    def _dtype(self) -> torch.dtype:
+        """In which the host feeds the U-Net."""
+        patcher = model.patcher_of(self.sd_model)
+        own = None if patcher is None else getattr(patcher.model, "computation_dtype", None)
+        return own or devices.dtype_unet
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """The host's own precision; with gradients also tensors that autograd takes, and copies of what is changed."""
+        with ExitStack() as stack:
+            if torch.is_grad_enabled():
+                stack.enter_context(torch.inference_mode(False))
+                stack.enter_context(torch.enable_grad())
+                stack.enter_context(plain_tensors(self.unet))
+                if model.patcher_of(self.sd_model) is not None:
+                    stack.enter_context(private_copies(self.unet))
+            stack.enter_context(devices.autocast())
+            yield
+
+    def sigmas(self, steps: int) -> Tensor:
+        """Noise levels of a run, (steps + 1,), the last one 0."""
+        return self.schedule.sigmas(steps)
+
+    def initial_noise(self, count: int, generator: torch.Generator) -> Tensor:
+        """Gaussian states (count,C,H,W) at the first of `sigmas`."""
+        shape = (count, self.unet.in_channels, self.size[0] // 8, self.size[1] // 8)
+        return (torch.randn(shape, generator=generator) * self.schedule.first).to(self.device)
+
+    def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
+        """Layers by diffusers' module names."""
+        return choose(linears(self.unet), SELECTORS, selector)

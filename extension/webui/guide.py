@@ -1,0 +1,230 @@
+"""Erasers at work in the host's sampling: attached to the live U-Net while pictures are made, and to no other time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from modules import shared
+from torch import Tensor
+
+from lora_unlearn import Decision, Eraser, Guidance, UnlearnError
+from lora_unlearn.denoiser import Conditioning, Target
+from lora_unlearn.hosts.layers import choose
+from lora_unlearn.hosts.sampling import check_family
+from lora_unlearn.hosts.unet import SELECTORS
+from lora_unlearn.lora import Attachment, Lora, check_targets
+
+from . import model
+from .calls import Row, UNetCall
+from .denoiser import WebDenoiser
+from .names import linears
+
+Say = Callable[[str], None]
+
+
+class Pass:
+    """One sampling pass of the host: a first pass, or that of hires fix.
+
+    Attributes:
+        denoiser: the host's own object for this pass.
+        guidances: the state machine for each set of prompts that the host evaluates together: the pictures of its
+            rows, their text, the machine.
+    """
+
+    def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], denoiser: Any) -> None:
+        self.erasers, self.encode, self.denoiser = erasers, encode, denoiser
+        self.guidances: list[tuple[list[int], Tensor, Guidance]] = []
+
+    def guidance(self, call: UNetCall) -> Guidance:
+        """The state machine for a call's prompts; prompts that change on the way get one of their own."""
+        text = call.conditioning.tensors["text"][call.positive]
+        for pictures, known, guidance in self.guidances:
+            if pictures == call.pictures and known.shape == text.shape and torch.equal(known, text):
+                return guidance
+        guidance = Guidance(self.erasers, self.encode, max(1, self.denoiser.total_steps))
+        self.guidances.append((call.pictures, text.clone(), guidance))
+        return guidance
+
+    def decisions(self, picture: int) -> list[list[Decision]]:
+        """What was decided for one picture: for each of its prompts, eraser by eraser."""
+        return [
+            guidance.decisions(row)
+            for pictures, _, guidance in self.guidances
+            for row, of in enumerate(pictures)
+            if of == picture
+        ]
+
+
+class Work:
+    """Erasers on the live U-Net of one batch of pictures.
+
+    Args:
+        erasers: those that are on.
+        say: takes one sentence for the page when the erasers cannot work.
+
+    Attributes:
+        passes: the host's sampling passes, with their decisions.
+    """
+
+    def __init__(self, erasers: Sequence[Eraser], say: Say) -> None:
+        self.erasers, self.say = erasers, say
+        self.passes: list[Pass] = []
+        self.unet: Any = None
+        self.attachments: list[Attachment] = []
+        self.encoded: dict[str, Conditioning] = {}
+        self.rows: list[Row] | None = None
+        self.cursor = 0
+
+    def attach(self, sd_model: Any) -> None:
+        """Attach to a model's U-Net, after leaving the one before; a model that does not fit is left alone."""
+        self.detach()
+        self.unet = model.unet_of(sd_model)
+        try:
+            with torch.inference_mode(False):
+                self._attach(sd_model)
+        except UnlearnError as error:
+            self._take_off()
+            self.say(str(error))
+
+    def _attach(self, sd_model: Any) -> None:
+        family, found = model.family_of(sd_model), linears(self.unet)
+        places: dict[Lora, dict[str, Target]] = {}
+        for eraser in self.erasers:
+            check_family(eraser, family)
+            adapter = eraser.adapter
+            places[adapter.lora] = choose(found, SELECTORS, adapter.settings.selector)
+            check_targets(adapter.lora, places[adapter.lora])
+        self.encoded = encoded_for(sd_model, self.erasers)
+        self.attachments = [lora.attach(targets) for lora, targets in places.items()]
+        self._wrap()
+
+    def _wrap(self) -> None:
+        """Stand in for the U-Net's forward, whatever stands there already."""
+        unet, own, plain = self.unet, self.unet.__dict__.get("forward"), self.unet.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Tensor:
+            return self.evaluate(plain, args, kwargs) if self.unet is unet else plain(*args, **kwargs)
+
+        def unwrap() -> None:
+            if unet.__dict__.get("forward") is not forward:
+                return  # something else was put over it since; it has gone silent
+            if own is None:
+                del unet.forward
+            else:
+                unet.forward = own
+
+        unet.forward, self.unwrap = forward, unwrap
+
+    def unwrap(self) -> None:
+        """Replaced while a U-Net's forward is wrapped."""
+
+    def detach(self) -> None:
+        """Leave the U-Net as it was; a second time does nothing."""
+        self._take_off()
+        self.unet, self.rows = None, None
+
+    def _take_off(self) -> None:
+        self.unwrap()
+        self.__dict__.pop("unwrap", None)
+        while self.attachments:
+            self.attachments.pop().detach()
+
+    def watch(self, params: Any) -> None:
+        """Before every step: a new pass, another model (the refiner's), and which row is whose."""
+        if self.unet is not None and model.unet_of(shared.sd_model) is not self.unet:
+            self.attach(shared.sd_model)
+        denoiser = params.denoiser
+        if not self.passes or self.passes[-1].denoiser is not denoiser:
+            self.passes.append(Pass(self.erasers, self.look_up, denoiser))
+        self.rows, self.cursor = rows_of_batch(params), 0
+
+    def look_up(self, prompts: list[str]) -> Conditioning:
+        """Conditionings that were encoded before the sampling, in the order of the prompts."""
+        return Conditioning.cat(self.encoded[prompt] for prompt in prompts)
+
+    def evaluate(self, plain: Callable[..., Tensor], args: tuple, kwargs: dict[str, Any]) -> Tensor:
+        """One evaluation of the U-Net: the guidance's step."""
+        count = len(args[0] if args else kwargs["x"])
+        rows = self._rows(count, kwargs)
+        if rows is None or not any(positive for positive, _ in rows):
+            return plain(*args, **kwargs)
+        current = self.passes[-1]
+        call = UNetCall(plain, args, kwargs, rows)
+        return current.guidance(call).step(call, current.denoiser.step)
+
+    def _rows(self, count: int, kwargs: dict[str, Any]) -> list[Row] | None:
+        """What the rows of this evaluation are; None if that cannot be told."""
+        marks = (kwargs.get("transformer_options") or {}).get("cond_or_uncond")
+        if not self.passes:
+            return None
+        if marks:
+            pictures = count // len(marks)
+            return [(mark == 0, picture) for mark in marks for picture in range(pictures)]
+        if self.rows is None or self.cursor + count > len(self.rows):
+            return None
+        start, self.cursor = self.cursor, self.cursor + count
+        return self.rows[start : self.cursor]
+
+
+def rows_of_batch(params: Any) -> list[Row] | None:
+    """A1111's order of rows: the prompts of each picture, then the negative prompt of each.
+
+    None if the host's rows are of another make; Forge says by itself, call by call.
+    """
+    conds = params.denoiser.sampler.sampler_extra_args.get("cond")
+    listed = getattr(conds, "batch", None)
+    if listed is None or isinstance(params.text_cond, list):
+        return None
+    rows = [(True, picture) for picture, prompts in enumerate(listed) for _ in prompts]
+    rows += [(False, picture) for picture in range(len(listed))]
+    return rows if len(rows) == len(params.x) else None
+
+
+def encoded_for(sd_model: Any, erasers: Sequence[Eraser]) -> dict[str, Conditioning]:
+    """The conditionings that erasers will ask for while sampling: only gates that probe the network need any."""
+    probing = [e for e in erasers if e.mode == "auto" and e.adapter.gate.text_closed < e.adapter.gate.text_open]
+    prompts = dict.fromkeys([text for eraser in probing for text in (eraser.adapter.concept.probe, "")])
+    denoiser = WebDenoiser(sd_model) if prompts else None
+    return {prompt: denoiser.encode([prompt]) for prompt in prompts} if denoiser else {}
+
+
+CURRENT: list[Work] = []
+"""The work of the sampling that runs now; a job inside a job lies on top."""
+
+
+def watch(params: Any) -> None:
+    """The host's callback before every step."""
+    if CURRENT:
+        CURRENT[-1].watch(params)
+
+
+@contextmanager
+def at_work(work: Work, sd_model: Any) -> Iterator[Work]:
+    """Within this block the host samples under the erasers; afterwards its U-Net is as before."""
+    CURRENT.append(work)
+    try:
+        work.attach(sd_model)
+        yield work
+    finally:
+        CURRENT.remove(work)
+        work.detach()
+
+
+def around_sampling(p: Any, work: Work) -> None:
+    """Put the erasers to work for the next sampling of a job, hires pass included, however it ends."""
+    own, sample = p.__dict__.get("sample"), p.sample
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with at_work(work, shared.sd_model):
+                return sample(*args, **kwargs)
+        finally:
+            if own is None:
+                p.__dict__.pop("sample", None)
+            else:
+                p.sample = own
+
+    p.sample = guarded

@@ -1,0 +1,147 @@
+"""What the web UI has loaded: its U-Net, the family it belongs to, and why it may not be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from modules import sd_models, sd_unet, shared
+from torch import Tensor
+
+from lora_unlearn import UnlearnError
+from lora_unlearn.denoiser import PredictionType
+
+WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl", 80: "demo"}
+"""Width of the text that a U-Net attends to, by family."""
+REFINER = 1280
+"""That width of SDXL's refiner."""
+SIDES = {"demo": 16, "sd1": 64, "sd2": 64, "sdxl": 128}
+"""Height and width of the latents that a family was made for."""
+PREDICTIONS: dict[str, PredictionType] = {
+    "eps": "epsilon",
+    "epsilon": "epsilon",
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+}
+"""What a U-Net predicts, in the words of the hosts."""
+PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+SUPPORTED = "Stable Diffusion 1.x, 2.x and XL"
+
+
+def loaded() -> Any:
+    """The checkpoint that is chosen on the page, loaded first where that was put off or another one was in use.
+
+    Raises:
+        UnlearnError: if none is chosen, or it cannot be loaded.
+    """
+    reload = getattr(sd_models, "forge_model_reload", None) or sd_models.reload_model_weights
+    try:
+        reload()
+    except (ValueError, OSError, RuntimeError) as error:
+        raise UnlearnError(f"The checkpoint could not be loaded ({error}); choose another one.") from error
+    if shared.sd_model is None or type(shared.sd_model).__name__ == "FakeInitialModel":
+        raise UnlearnError("No checkpoint is loaded; choose one at the top of the page.")
+    return shared.sd_model
+
+
+def patcher_of(sd_model: Any) -> Any | None:
+    """The patcher that owns the U-Net in Forge and its kin; None in A1111."""
+    objects = getattr(sd_model, "forge_objects", None)
+    return None if objects is None else objects.unet
+
+
+def unet_of(sd_model: Any) -> Any:
+    """The live U-Net."""
+    patcher = patcher_of(sd_model)
+    return sd_model.model.diffusion_model if patcher is None else patcher.model.diffusion_model
+
+
+def family_of(sd_model: Any) -> str:
+    """The family of the loaded model, as in `Adapter.family`.
+
+    Raises:
+        UnlearnError: saying what kind of model it is, if it is not supported.
+    """
+    unet = unet_of(sd_model)
+    if getattr(sd_unet, "current_unet", None) is not None or type(unet).__name__ == "OptimizedModule":
+        raise UnlearnError("The U-Net is compiled and cannot be changed; set SD Unet to None in the settings.")
+    layers = [module for name, module in unet.named_modules() if name.endswith("attn2.to_k")]
+    if not layers or not hasattr(unet, "input_blocks"):
+        raise _unsupported(f"of the kind {type(unet).__name__}")
+    if not hasattr(layers[0], "in_features"):
+        raise UnlearnError("The U-Net is quantised to 4 bit or as GGUF; load it in 16 or 32 bit.")
+    width = layers[0].in_features
+    if width == REFINER:
+        raise _unsupported("an SDXL refiner")
+    if width not in WIDTHS or (WIDTHS[width] == "sdxl") != (getattr(unet, "label_emb", None) is not None):
+        raise _unsupported(f"a U-Net with text of width {width}")
+    if unet.in_channels != 4:
+        raise _unsupported(f"an inpainting or editing model ({unet.in_channels} channels)")
+    return WIDTHS[width]
+
+
+def _unsupported(kind: str) -> UnlearnError:
+    return UnlearnError(f"The loaded model is {kind}, but erasing works on {SUPPORTED}; load one of those.")
+
+
+def check_trainable(sd_model: Any) -> None:
+    """Refuse a U-Net that gradients do not reach.
+
+    Raises:
+        UnlearnError: saying what to change.
+    """
+    family_of(sd_model)
+    unet = unet_of(sd_model)
+    odd = next((p.dtype for p in unet.parameters() if p.dtype not in PLAIN_DTYPES), None)
+    if odd is not None:
+        raise UnlearnError(
+            f"The U-Net is kept as {str(odd).removeprefix('torch.')}, which cannot be trained on; load it in 16 or "
+            "32 bit."
+        )
+    if getattr(shared.cmd_opts, "lowvram", False) and patcher_of(sd_model) is None:
+        raise UnlearnError(
+            "The web UI runs with --lowvram, which moves the U-Net in pieces; start it without, or with --medvram."
+        )
+
+
+def prediction_of(sd_model: Any) -> PredictionType:
+    """What the U-Net predicts.
+
+    Raises:
+        UnlearnError: if it is neither epsilon nor v.
+    """
+    kind = str(getattr(_sampling(sd_model), "prediction_type", None) or getattr(sd_model, "parameterization", "eps"))
+    if kind not in PREDICTIONS:
+        raise _unsupported(f"one that predicts {kind}")
+    return PREDICTIONS[kind]
+
+
+def alphas_cumprod(sd_model: Any) -> Tensor:
+    """The noise schedule: the share of signal left at each of the training's timesteps."""
+    sampling = _sampling(sd_model)
+    return sd_model.alphas_cumprod if sampling is None else 1 / (sampling.sigmas**2 + 1)
+
+
+def _sampling(sd_model: Any) -> Any | None:
+    """Forge's object for the noise schedule (its kin calls it differently); None in A1111."""
+    patcher = patcher_of(sd_model)
+    return None if patcher is None else getattr(patcher.model, "predictor", None) or patcher.model.model_sampling
+
+
+def move_to_device(sd_model: Any) -> torch.device:
+    """Have the host bring the U-Net to the device on which it samples; returns that."""
+    patcher = patcher_of(sd_model)
+    if patcher is None:
+        return _device()
+    try:
+        from backend import memory_management
+    except ImportError:
+        from ldm_patched.modules import model_management as memory_management
+    memory_management.load_model_gpu(patcher)
+    return patcher.load_device
+
+
+def _device() -> torch.device:
+    from modules import devices
+
+    return devices.device

@@ -1,0 +1,163 @@
+"""The extension's own API, beside the host's and under the same password: `/lora-unlearn/v1/...`.
+
+Bodies are JSON objects. What is wrong with a request is told in one sentence, as `{"detail": ...}` with status 400.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from modules import shared
+from starlette.concurrency import run_in_threadpool
+
+from lora_unlearn import UnlearnError
+
+from ..orders import NUMBERS, order_of
+from ..state import State
+from ..studio import Studio
+
+PREFIX = "/lora-unlearn/v1"
+LONGEST_BODY = 64 * 1024
+TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
+ERASE = {
+    **dict.fromkeys(("concept", "also", "replace_with", "keep", "of", "preset"), TEXT),
+    **dict.fromkeys(NUMBERS, NUMBER),
+    "previews": FLAG,
+    "pictures": NUMBER,
+}
+RESUME = {"name": TEXT, "previews": FLAG, "pictures": NUMBER}
+EXPORT = {"name": TEXT, "new": TEXT, "format": TEXT}
+QUIET = {"previews": False, "pictures": 0}
+"""An API draws nothing unless it is asked to."""
+KINDS = {"string": str, "number": (int, float), "boolean": bool}
+Fields = dict[str, Any]
+
+
+def add_routes(app: FastAPI, studio: Studio) -> None:
+    """Add the routes to the host's app, if it offers an API at all."""
+    if not (getattr(shared.cmd_opts, "api", False) or getattr(shared.cmd_opts, "nowebui", False)):
+        return
+    locks = [Depends(check_password)] if getattr(shared.cmd_opts, "api_auth", None) else []
+
+    def add(method: str, name: str, schema: Fields, action: Callable[[Fields], Fields], required: tuple = ()) -> None:
+        body = {"type": "object", "properties": schema, "required": list(required), "additionalProperties": False}
+        content = {"requestBody": {"content": {"application/json": {"schema": body}}}}
+        app.add_api_route(
+            f"{PREFIX}/{name}",
+            endpoint(action, schema, required, method == "POST"),
+            methods=[method],
+            dependencies=locks,
+            openapi_extra=content if method == "POST" else {},
+            summary=(action.__doc__ or name).strip(),
+        )
+
+    def erase(fields: Fields) -> Fields:
+        """Begin to erase a concept from the loaded checkpoint."""
+        return {"name": studio.erase(order_of({**QUIET, **fields})), **told(studio.state)}
+
+    def resume(fields: Fields) -> Fields:
+        """Go on with an unfinished eraser, by default the latest."""
+        return {"name": studio.resume(**{"name": None, **QUIET, **fields}), **told(studio.state)}
+
+    def stop(fields: Fields) -> Fields:
+        """Ask the job under way to end; what there is is kept."""
+        studio.stop()
+        return told(studio.state)
+
+    def status(fields: Fields) -> Fields:
+        """What the job under way does, or how the last one ended."""
+        return told(studio.state)
+
+    def listed(fields: Fields) -> Fields:
+        """The erasers, the latest first."""
+        return {"erasers": [asdict(entry) for entry in studio.library.entries()]}
+
+    def export(fields: Fields) -> Fields:
+        """Write an eraser where the host looks for LoRA files."""
+        path = studio.library.export(fields["name"], fields.get("new", ""), fields.get("format", "kohya"))
+        return {"path": str(path), "name": path.stem}
+
+    add("POST", "erase", ERASE, erase, ("concept",))
+    add("POST", "resume", RESUME, resume)
+    add("POST", "stop", {}, stop)
+    add("GET", "status", {}, status)
+    add("GET", "list", {}, listed)
+    add("POST", "export", EXPORT, export, ("name",))
+
+
+def told(state: State) -> Fields:
+    """A state as plain values."""
+    plain = ("phase", "job", "stage", "done", "total", "seconds_left", "eraser", "message", "stopping", "updates")
+    return {
+        **{name: getattr(state, name) for name in plain},
+        "loss": state.losses[-1][1] if state.losses else None,
+        "redirected": state.redirected[-1][1] if state.redirected else None,
+    }
+
+
+def endpoint(
+    action: Callable[[Fields], Fields], schema: Fields, required: tuple, has_body: bool
+) -> Callable[[Request], Awaitable[Fields]]:
+    """A handler: reads and checks the body, does the work in a thread, turns what users can mend into status 400."""
+
+    async def handle(request: Request) -> Fields:
+        try:
+            fields = checked(await body_of(request), schema, required) if has_body else {}
+            return await run_in_threadpool(action, fields)
+        except UnlearnError as error:
+            raise HTTPException(400, str(error)) from error
+
+    return handle
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+        UnlearnError: if it is too long.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise UnlearnError(f"The request has more than {LONGEST_BODY // 1024} kB; send less.")
+    return body
+
+
+def checked(body: bytes, schema: Fields, required: tuple) -> Fields:
+    """The fields of a body.
+
+    Raises:
+        UnlearnError: if it is no JSON object, or a field is missing, unknown or of the wrong type.
+    """
+    try:
+        fields = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise UnlearnError("The request is no JSON; send an object such as {}.") from error
+    if not isinstance(fields, dict):
+        raise UnlearnError("The request must be a JSON object, in braces.")
+    for name, value in fields.items():
+        if name not in schema:
+            raise UnlearnError(f"There is no field {name[:40]!r} here; use {', '.join(schema) or 'none'}.")
+        kind = schema[name]["type"]
+        if not isinstance(value, KINDS[kind]) or (kind == "number" and isinstance(value, bool)):
+            raise UnlearnError(f"The field {name!r} must be a {kind}.")
+    for name in required:
+        if name not in fields:
+            raise UnlearnError(f"The field {name!r} is missing.")
+    return fields
+
+
+def check_password(credentials: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noqa: B008 (FastAPI's way)
+    """Let in whoever the host's own `--api-auth` lets in."""
+    known = dict(pair.split(":", 1) for pair in shared.cmd_opts.api_auth.split(",") if ":" in pair)
+    password = known.get(credentials.username, "")
+    same = secrets.compare_digest(credentials.password.encode(), password.encode())
+    if not same or credentials.username not in known:
+        raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})

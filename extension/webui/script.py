@@ -1,0 +1,125 @@
+"""The accordion in txt2img and img2img: which erasers are on, how strong, and who decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+from modules import scripts
+from modules.ui_common import create_refresh_button
+from modules.ui_components import InputAccordion
+
+from lora_unlearn import Decision, UnlearnError
+from lora_unlearn.report.readout import readings
+
+from . import settings
+from .erasers import SHELF
+from .guide import Work, around_sampling
+from .slots import AXES, GATES, NONE, STRONGEST, Slot, infotext_of, key, pasted, pasted_enabled, slots_of
+
+TITLE = "Erase concepts"
+PROBLEM = "Eraser problem"
+ABOUT = (
+    "Erasers are small LoRAs, made in the tab Erase concept, that make the model stop drawing something. The gate "
+    "looks at each picture's prompt: auto erases where it asks for the concept, on erases always, off never. While "
+    "this is off, every picture is as it would be without, to the last bit. This is no guarantee of safety."
+)
+
+
+class EraserScript(scripts.Script):
+    """The always visible script. Its instances hold no state of a job; that lies on the job."""
+
+    def title(self) -> str:
+        """The name, which is also the API's, in small letters."""
+        return TITLE
+
+    def show(self, is_img2img: bool) -> Any:
+        """In both tabs, always."""
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img: bool) -> list[Any]:
+        """The controls; their values arrive in this order wherever values arrive."""
+        with InputAccordion(False, label=TITLE, elem_id=self.elem_id("enabled")) as enabled:
+            gr.HTML(f"<p>{ABOUT}</p>")
+            slots = [self._slot_ui(number) for number in range(1, settings.slots() + 1)]
+        self.infotext_fields = [(enabled, pasted_enabled)]
+        for number, (name, strength, gate) in enumerate(slots, 1):
+            self.infotext_fields += [
+                (name, pasted(number, "", NONE)),
+                (strength, pasted(number, "strength", 1.0)),
+                (gate, pasted(number, "gate", "auto")),
+            ]
+        self.paste_field_names = [key(number, part) for number in range(1, 9) for part in ("", "strength", "gate")]
+        return [enabled, *(control for slot in slots for control in slot)]
+
+    def _slot_ui(self, number: int) -> tuple[Any, Any, Any]:
+        with gr.Row():
+            name = gr.Dropdown(
+                choices=[NONE, *SHELF.names()],
+                value=NONE,
+                allow_custom_value=True,
+                label=f"Eraser {number}",
+                elem_id=self.elem_id(f"name_{number}"),
+            )
+            create_refresh_button(name, lambda: None, _choices, self.elem_id(f"refresh_{number}"))
+            strength = gr.Slider(
+                minimum=0,
+                maximum=STRONGEST,
+                step=0.05,
+                value=1.0,
+                label="Strength",
+                elem_id=self.elem_id(f"strength_{number}"),
+            )
+            gate = gr.Radio(list(GATES), value="auto", label="Gate", elem_id=self.elem_id(f"gate_{number}"))
+        return name, strength, gate
+
+    def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """Before each batch of pictures: put the erasers to work for its sampling."""
+        p.lora_unlearn_work = None
+        try:
+            slots = slots_of(args, getattr(p, AXES, {}))
+            p.extra_generation_params.update(infotext_of(slots))
+            erasers = [slot.eraser() for slot in slots if slot.works]
+        except UnlearnError as error:
+            complain(p, str(error))
+            return
+        if erasers:
+            p.lora_unlearn_work = Work(erasers, lambda sentence: complain(p, sentence))
+            p.lora_unlearn_slots = slots
+            around_sampling(p, p.lora_unlearn_work)
+
+    def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
+        """After the sampling: what the gates decided goes to the infotext of each picture."""
+        work: Work | None = getattr(p, "lora_unlearn_work", None)
+        if work is not None and settings.decisions_wanted():
+            p.extra_generation_params.update(decided(work, p.lora_unlearn_slots, len(ps.samples)))
+
+
+def _choices() -> dict[str, Any]:
+    return {"choices": [NONE, *SHELF.names()]}
+
+
+def complain(p: Any, sentence: str) -> None:
+    """Say under the picture, and in its infotext, why nothing was erased."""
+    p.comment(sentence)
+    p.extra_generation_params[PROBLEM] = sentence
+
+
+def decided(work: Work, slots: Sequence[Slot], pictures: int) -> dict[str, list[str | None]]:
+    """What the gates decided: for each slot at work, one text a picture."""
+    found: dict[str, list[str | None]] = {}
+    numbers = [number for number, slot in enumerate(slots, 1) if slot.works]
+    for place, number in enumerate(numbers):
+        found[key(number, "decision")] = [_told(work, place, picture) for picture in range(pictures)]
+    return found
+
+
+def _told(work: Work, place: int, picture: int) -> str | None:
+    """One eraser's decisions for a picture in words: one for each of its prompts and passes that differ."""
+    texts = []
+    for each in work.passes:
+        for decisions in each.decisions(picture):
+            decision: Decision = decisions[place]
+            texts.append(readings([""], [[[decision]]])[0].verdict)
+    return " / ".join(dict.fromkeys(texts)) or None

@@ -1,0 +1,114 @@
+"""The accordion's values: from the page, the API or an X/Y/Z plot to erasers, to infotext and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lora_unlearn import Eraser, UnlearnError
+
+from .erasers import SHELF
+
+NONE = "none"
+GATES = ("auto", "on", "off")
+STRONGEST = 3.0
+WIDTH = 3
+"""Values of one slot: eraser, strength, gate."""
+AXES = "lora_unlearn_axes"
+"""Attribute of a job that holds what an X/Y/Z plot sets, in place of the accordion's own values."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One eraser of the accordion."""
+
+    name: str
+    strength: float = 1.0
+    gate: str = "auto"
+
+    @property
+    def works(self) -> bool:
+        """Whether it attaches anything."""
+        return self.name != NONE and self.strength != 0 and self.gate != "off"
+
+    def eraser(self) -> Eraser:
+        """The eraser to sample under.
+
+        Raises:
+            UnlearnError: if its file is gone, or damaged.
+        """
+        return Eraser(SHELF.load(self.name), self.strength, self.gate)  # type: ignore[arg-type]
+
+
+def slots_of(values: Sequence[Any], axes: Mapping[str, Any]) -> list[Slot]:
+    """The slots that hold an eraser.
+
+    Args:
+        values: whether erasing is on, then for each slot its eraser, strength and gate; what is missing is empty.
+        axes: values of an X/Y/Z plot by name ("eraser", "strength", "gate"); the eraser is the first slot's.
+
+    Raises:
+        UnlearnError: naming the value that is wrong.
+    """
+    enabled, rest = bool(values[0]) if values else False, list(values[1:])
+    groups = [rest[start : start + WIDTH] for start in range(0, len(rest), WIDTH)] or [[]]
+    if not enabled and not axes:
+        return []
+    if "eraser" in axes:
+        groups[0][:1] = [axes["eraser"]]
+    slots = [_slot(*group) for group in groups if group and group[0] not in (None, "", NONE)]
+    return [_changed(slot, axes) for slot in slots]
+
+
+def _changed(slot: Slot, axes: Mapping[str, Any]) -> Slot:
+    return _slot(slot.name, axes.get("strength", slot.strength), axes.get("gate", slot.gate))
+
+
+def _slot(name: Any, strength: Any = 1.0, gate: Any = "auto") -> Slot:
+    try:
+        number = float(strength)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= STRONGEST:
+        raise UnlearnError(
+            f"The strength of the eraser {name!r} must be a number from 0 to {STRONGEST:g}, not {strength!r}."
+        )
+    if gate not in GATES:
+        raise UnlearnError(f"The gate of the eraser {name!r} must be one of {', '.join(GATES)}, not {gate!r}.")
+    return Slot(str(name), number, gate)
+
+
+def key(number: int, part: str = "") -> str:
+    """The infotext's name for a slot's value; `number` counts from 1."""
+    return f"Eraser {number} {part}".strip()
+
+
+def infotext_of(slots: Sequence[Slot]) -> dict[str, str]:
+    """What the infotext says of the slots."""
+    found = {}
+    for number, slot in enumerate(slots, 1):
+        found[key(number)] = slot.name
+        found[key(number, "strength")] = f"{slot.strength:g}"
+        found[key(number, "gate")] = slot.gate
+    return found
+
+
+Infotext = Mapping[str, Any]
+
+
+def pasted_enabled(params: Infotext) -> bool:
+    """Whether a pasted infotext was made under erasers."""
+    return key(1) in params
+
+
+def pasted(number: int, part: str, empty: Any) -> Callable[[Infotext], Any]:
+    """A reader of one value of a pasted infotext; None leaves the page as it is."""
+
+    def read(params: Infotext) -> Any:
+        if not pasted_enabled(params):
+            return None
+        return params.get(key(number, part), empty)
+
+    return read

@@ -1,0 +1,87 @@
+"""The sentences that are always on the page."""
+
+from __future__ import annotations
+
+TITLE = "Erase a concept"
+LEAD = (
+    "Name something that the model should stop drawing: a watermark, a cat, somebody's style. A small add-on for the "
+    "model learns to steer away from it, and works only in pictures whose prompt asks for it. All other pictures come "
+    "out exactly as before."
+)
+PROMISES = (
+    "stays on this computer",
+    "the checkpoint file is never changed",
+    "off until you switch it on",
+    "take it off and all is as before",
+    "no safety guarantee",
+)
+INFO = {
+    "concept": "In plain words, without articles. Things, styles (Van Gogh style) and attributes work.",
+    "also": "Other words for the same thing, separated by commas. Most are found without.",
+    "replace_with": "Empty: whatever the model draws when it is asked for nothing.",
+    "keep": "Things that must not suffer, separated by commas: what looks most like it is worth naming.",
+    "preset": "quick: seconds, from the text alone. balanced: a short training. thorough: a longer one.",
+    "of": "Erases an attribute of one thing alone: red, of the thing apple.",
+    "rank": "Directions that the eraser may use; it decides the file's size. 1 to 128.",
+    "iterations": "Steps of the training at most, 1 to 5000.",
+    "batch": "Examples in each step, 1 to 64. The first thing to lower when memory runs out.",
+    "learning_rate": "Size of a step. Larger ones learn faster and forget other words for the concept.",
+    "seed": "Of the training's noise; another one makes another eraser.",
+    "pictures": "Of each prompt, before and after. 0 draws no sheet.",
+    "previews": "Draws the concept now and then while training.",
+}
+"""Help beside the fields."""
+EMPTY = ("Nothing has been erased here yet.", "Type a concept, press Erase, and watch it go.")
+SHEET = "Same seeds, without and with the eraser. The concept should be gone, and its nearest neighbours as they were."
+CURVE = "The loss should fall a little; redirected tells how much of the concept is steered away already."
+GATE = (
+    "Before a picture is drawn, the gate reads its prompt. A score that reaches the line opens it and the "
+    "eraser works; "
+    "below, the eraser is not even attached."
+)
+FAMILIES = (
+    ("Stable Diffusion 1.x", "yes", "and whatever was trained from it"),
+    ("Stable Diffusion 2.x", "yes", "epsilon and v-prediction"),
+    ("Stable Diffusion XL", "yes", "v-prediction too; a little of the concept may remain"),
+    ("Stable Diffusion 3.x", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
+    ("Flux", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
+    ("refiner, inpainting, quantised models", "no", "load the ordinary checkpoint"),
+)
+"""Model family, whether it is supported, what to know of it."""
+QUESTIONS = (
+    (
+        "What does it do to my model?",
+        "Nothing that lasts. The weights in memory and on disk stay as they are, bit for bit. An eraser is a "
+        "small LoRA "
+        "file that works while it is switched on; without it the model is what it was.",
+    ),
+    (
+        "Is it a safety filter?",
+        "No. It is a preference: it keeps a model from drawing something it is asked for. Whoever has the "
+        "model can take "
+        "the eraser off, and images as input, trained embeddings or odd prompts may bring the concept back. Where it "
+        "matters who sees the pictures, check the pictures too.",
+    ),
+    (
+        "The concept is still there.",
+        "Add its other words under Also, use the preset thorough, or draw at a strength of 1.5. If the gate "
+        "stays closed "
+        "for a prompt that asks for the concept, set the gate to on.",
+    ),
+    (
+        "Something else suffers.",
+        "Name it under Keep and erase again. If the gate opens for prompts it should leave alone, press "
+        "Calibrate under "
+        "My erasers: it measures the gate anew on the checkpoint that is loaded.",
+    ),
+    (
+        "I use another checkpoint of the same kind.",
+        "Erasers usually carry over within a family. Calibrate the gate once on the new checkpoint.",
+    ),
+    (
+        "What is Export for?",
+        "It copies the eraser as an ordinary LoRA to the folder where LoRA files are looked for. Loaded as a "
+        "plain LoRA "
+        "it has no gate and works on every prompt.",
+    ),
+)

@@ -1,0 +1,208 @@
+"""What a training takes, measured on two evaluations before it starts: memory, time, and a batch that fits.
+
+Nothing here knows a host: how much memory is free, and where the sentences are shown, is the host's part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .errors import UnlearnError
+from .lora import new_lora
+from .settings import Settings
+from .train import Progress
+
+SPARE = 1.25
+"""What the backward pass needs beside the activations that are kept for it, as a factor."""
+KEPT = 5
+"""Tensors of the size of a state that are recorded with each state, itself included, with some room."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one row of an evaluation takes on the machine at hand.
+
+    Attributes:
+        seconds: without gradients.
+        update_seconds: with gradients, forward and backward.
+        row_bytes: activations that are kept for the backward pass.
+        fixed_bytes: what is kept however many rows there are: copies of weights that a host casts or moves.
+        state_bytes: one state.
+    """
+
+    seconds: float
+    update_seconds: float
+    row_bytes: int
+    fixed_bytes: int
+    state_bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will take at most.
+
+    Attributes:
+        recording_seconds, training_seconds: of its two stages.
+        memory: bytes beside the loaded model.
+    """
+
+    recording_seconds: float
+    training_seconds: float
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Of both stages."""
+        return self.recording_seconds + self.training_seconds
+
+    def __str__(self) -> str:
+        return f"at most {duration(self.seconds)} and {gigabytes(self.memory)} of memory beside the model"
+
+
+def measure(denoiser: Denoiser, settings: Settings) -> Cost:
+    """Evaluate one row and then two with gradients, as a training would, and see what they take.
+
+    The denoiser's weights and layers are afterwards as before. The first evaluation warms up and is not timed.
+    """
+    targets, empty = denoiser.linears(settings.selector), denoiser.encode([""])
+    generator = torch.Generator().manual_seed(0)
+    lora = new_lora(targets, settings.rank, 1.0, generator)
+    x, sigma = denoiser.initial_noise(2, generator), denoiser.sigmas(2)[0]
+    with torch.enable_grad(), lora.attached(targets), lora.rows(torch.ones(1)):
+        one = denoiser.predict(x[:1], sigma.expand(1).to(x.device), empty)
+        ready(one)
+        started = time.perf_counter()
+        two = denoiser.predict(x, sigma.expand(2).to(x.device), empty[[0, 0]])
+        ready(two)
+        forward = time.perf_counter() - started
+        first, second = kept(one), kept(two)  # both are still there, so what they share is the model's own
+        started = time.perf_counter()
+        torch.autograd.backward(two.float().square().mean(), inputs=[layer.up for _, layer in lora.items()])
+        ready(lora.layers[0].up.grad)  # type: ignore[arg-type]
+        backward = time.perf_counter() - started
+    shared = first.keys() & second.keys()
+    alone, both = (sum(size for place, size in each.items() if place not in shared) for each in (first, second))
+    row = max(0, both - alone)
+    state = x[:1].numel() * x.element_size()
+    return Cost(forward / 2, (forward + backward) / 2, row, max(0, alone - row), state)
+
+
+def ready(result: Tensor) -> None:
+    """Wait until a device has really computed something."""
+    result.detach().flatten()[:1].float().sum().item()
+
+
+def kept(result: Tensor) -> dict[int, int]:
+    """What autograd keeps to differentiate a result: bytes by the memory's address."""
+    found, seen, waiting = dict[int, int](), set(), [result.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+        for tensor in saved(node):
+            storage = tensor.untyped_storage()
+            found[storage.data_ptr()] = storage.nbytes()
+    return found
+
+
+def saved(node: object) -> Iterator[Tensor]:
+    """The tensors that one step of the backward pass holds."""
+    names = [name for name in dir(node) if name.startswith("_saved_") or name == "saved_tensors"]
+    for value in (getattr(node, name) for name in names):
+        yield from (part for part in (value if isinstance(value, list | tuple) else [value]) if torch.is_tensor(part))
+
+
+def estimate(cost: Cost, settings: Settings, mode: str) -> Estimate:
+    """What a training in "fast" or "paper" mode takes at most; "instant" mode takes next to nothing."""
+    if mode == "instant":
+        return Estimate(0.0, 0.0, 0)
+    states = settings.trajectories * settings.trajectory_steps if mode == "fast" else 0
+    update = settings.batch * cost.update_seconds + settings.batch * cost.seconds / 10  # every tenth is looked at
+    if mode == "paper":  # each update draws its own states, on average half the way, and two targets
+        update = settings.batch * (cost.update_seconds + cost.seconds * (settings.trajectory_steps + 2))
+    memory = SPARE * (cost.fixed_bytes + settings.batch * cost.row_bytes) + KEPT * states * cost.state_bytes
+    return Estimate(3 * states * cost.seconds, settings.iterations * update, int(memory))
+
+
+def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
+    """The settings, with the largest batch up to theirs that fits into `free` bytes.
+
+    Raises:
+        UnlearnError: if not even one example at a time fits; it says what to lower.
+    """
+    for batch in range(settings.batch, 0, -1):
+        smaller = replace(settings, batch=batch)
+        if estimate(cost, smaller, mode).memory <= free:
+            return smaller
+    least = estimate(cost, replace(settings, batch=1), mode)
+    raise UnlearnError(
+        f"Training takes {gigabytes(least.memory)} of memory beside the model even with a batch of 1, and "
+        f"{gigabytes(free)} are free; lower the size of the training pictures, or erase without training (instant "
+        "mode, the preset quick)."
+    )
+
+
+def check_memory(cost: Cost, settings: Settings, mode: str, free: int) -> None:
+    """Refuse a training that does not fit into `free` bytes.
+
+    Raises:
+        UnlearnError: naming the setting to lower, and to what.
+    """
+    fitting = that_fits(cost, settings, mode, free)
+    if fitting.batch < settings.batch:
+        needed = estimate(cost, settings, mode).memory
+        raise UnlearnError(
+            f"Training with a batch of {settings.batch} takes {gigabytes(needed)} of memory beside the model, and "
+            f"{gigabytes(free)} are free; lower batch to {fitting.batch}."
+        )
+
+
+class Remaining:
+    """How long a running training will still take: estimated at first, then from the time that it really takes.
+
+    Args:
+        expected: the estimate.
+        now: a clock, seconds.
+    """
+
+    def __init__(self, expected: Estimate, now: Callable[[], float] = time.monotonic) -> None:
+        self.expected, self.now = expected, now
+        self.start: tuple[float, float] | None = None
+
+    def after(self, progress: Progress) -> float:
+        """Seconds that are left at most; a training ends earlier when it has reached enough."""
+        share, moment = self._share(progress), self.now()
+        if self.start is None or share <= self.start[0]:
+            self.start = (share, moment)
+            return self.expected.seconds * (1 - share)
+        return (moment - self.start[1]) * (1 - share) / (share - self.start[0])
+
+    def _share(self, progress: Progress) -> float:
+        """The share of all the work that is done, 0 to 1."""
+        done, whole = progress.step / max(1, progress.steps), self.expected
+        if progress.stage == "recording":
+            seconds = whole.recording_seconds * done
+        else:
+            seconds = whole.recording_seconds + whole.training_seconds * done
+        return min(1.0, seconds / max(1e-9, whole.seconds))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "5 s", "3 min", "1 h 10 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def gigabytes(count: int) -> str:
+    """Bytes in words: "0.1 GB", "12.3 GB"."""
+    return f"{max(0.1, count / 2**30):.1f} GB"

@@ -1,0 +1,143 @@
+"""The page as a person uses it: find the node, open a template, press Run, read the result, export, find the file."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import HOST
+
+pytest.importorskip("selenium", reason="the browser tests need selenium")
+
+from comfy_page import CHROME, DRIVER, Page, browser
+from comfy_server import Live
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROME and DRIVER), reason="there is no chromium with its chromedriver"),
+]
+ERASE = "LoraUnlearnEraseConcept"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page of a server, both started once."""
+    live = Live(HOST, tmp_path_factory.mktemp("live"))
+    live.start()
+    try:
+        with browser() as driver:
+            yield Page(live, driver)
+    finally:
+        live.stop()
+
+
+@pytest.fixture(autouse=True)
+def opened(page):
+    """Every test begins with the page as it is after a reload, and an empty canvas."""
+    page.open()
+    page.driver.execute_script("app.graph.clear()")
+
+
+@pytest.mark.parametrize("words", ["erase", "remove", "unlearn", "negative lora"])
+def test_a_double_click_and_a_word_find_the_node(page, words):
+    assert any(name.startswith("Erase Concept") for name in page.search(words))
+
+
+def test_the_node_that_was_found_is_put_on_the_canvas(page):
+    page.search("erase concept")
+    page.choose()
+    page.until(lambda: page.node(ERASE), "the node")
+    assert page.node(ERASE)["values"]["preset"] == "balanced"
+
+
+def pictures(page, node):
+    """Pixels of every picture that a node of the latest run showed."""
+    history = page.live.get("/history", max_items="1")
+    (run,) = history.values()
+    return [page.live.pixels(image) for image in run["outputs"][str(node["id"])]["images"]]
+
+
+def run(page):
+    """Press Run and wait until all is done; returns the texts that the first of our nodes showed on the way."""
+    before, seen = len(page.live.get("/history")), []
+
+    def over():
+        text = page.text_on(ERASE) if any(node["type"] == ERASE for node in page.nodes()) else ""
+        if text and text not in seen:
+            seen.append(text)
+            if ": training " in text:
+                page.shoot("progress")
+        return page.finished() and len(page.live.get("/history")) > before
+
+    page.press_run()
+    page.until(over, "the run to end")
+    (status,) = page.live.get("/history", max_items="1").values()
+    assert status["status"]["status_str"] == "success", status["status"]["messages"]
+    return seen
+
+
+def test_a_template_erases_by_one_press_and_shows_how_far_it_is(page):
+    page.template("erase-concept-one-node")
+    assert len(page.nodes()) == 9
+    page.shoot("one-node")
+    seen = run(page)
+    assert any(": training " in text and " left" in text for text in seen)
+    page.until(lambda: page.node("PreviewImage")["pictures"], "the pictures in the node")
+    erased = pictures(page, page.node("PreviewImage"))
+    assert "(gate open)" in page.text_on(ERASE)
+    page.shoot("one-node-done")
+    page.set(ERASE, "enabled", False)
+    assert run(page) is not None
+    plain = pictures(page, page.node("PreviewImage"))
+    assert len(erased) == len(plain) == 4 and not set(erased) & set(plain)
+    page.set("CLIPTextEncode", "text", "a photo of a dog")
+    run(page)
+    dogs = pictures(page, page.node("PreviewImage"))
+    page.set(ERASE, "enabled", True)
+    assert not any(": training " in text for text in run(page))
+    assert pictures(page, page.node("PreviewImage")) == dogs
+
+
+def test_an_exported_file_is_in_the_stock_loaders_list(page):
+    page.template("train-and-export")
+    page.set("LoraUnlearnTrainEraser", "mode", "instant")
+    page.set("LoraUnlearnExportEraser", "name", "no more cats")
+    run(page)
+    assert "no more cats.safetensors" in page.text_on("LoraUnlearnExportEraser")
+    page.driver.execute_script("app.graph.clear()")
+    page.command("Comfy.RefreshNodeDefinitions")
+    page.until(lambda: "no more cats.safetensors" in listed(page), "the file in the list of Load LoRA")
+
+
+def listed(page):
+    """The files that a new Load LoRA offers."""
+    return page.driver.execute_script(
+        "app.graph.clear(); const n = LiteGraph.createNode('LoraLoader'); app.graph.add(n);"
+        "return n.widgets.find(w => w.name == 'lora_name').options.values"
+    )
+
+
+def test_before_and_after_are_seen_side_by_side_in_the_node(page):
+    page.template("before-after-with-neighbours")
+    run(page)
+    page.until(lambda: page.node("LoraUnlearnBeforeAfter")["pictures"] == 1, "the sheet in the node")
+    lines = page.text_on("LoraUnlearnBeforeAfter").splitlines()
+    assert lines[0].endswith("(gate open)") and all(line.endswith("(gate closed)") for line in lines[1:])
+    page.shoot("before-after")
+
+
+def test_the_read_out_is_seen_in_its_node(page):
+    page.template("strength-and-toggle-stack")
+    run(page)
+    page.until(lambda: page.node("LoraUnlearnGateReadout")["pictures"] == 1, "the chart in the node")
+    assert "threshold" in page.text_on("LoraUnlearnGateReadout")
+    page.shoot("gate-read-out")
+
+
+def test_a_mistake_is_told_on_the_page_and_the_next_run_works(page):
+    page.template("erase-concept-one-node")
+    page.set(ERASE, "concept", " ")
+    page.press_run()
+    page.until(lambda: "The concept is empty; type what" in page.driver.page_source, "the sentence")
+    page.shoot("mistake")
+    page.driver.switch_to.active_element.send_keys("\ue00c")
+    page.set(ERASE, "concept", "cat")
+    run(page)

@@ -1,0 +1,115 @@
+"""What a training takes is told before it starts, and what is left while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lora_unlearn import Concept, Settings, UnlearnError, denoiser_for
+from lora_unlearn.demo.checkpoint import load_demo
+from lora_unlearn.erase import Counted
+from lora_unlearn.estimate import (
+    Cost,
+    Estimate,
+    Remaining,
+    check_memory,
+    duration,
+    estimate,
+    gigabytes,
+    kept,
+    measure,
+    that_fits,
+)
+from lora_unlearn.lora import new_lora
+from lora_unlearn.paper import train_paper
+from lora_unlearn.train import Progress, encode, train
+
+GB = 2**30
+COST = Cost(seconds=0.1, update_seconds=0.25, row_bytes=GB // 2, fixed_bytes=GB, state_bytes=65536)
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    return denoiser_for(load_demo())
+
+
+@pytest.fixture(scope="module")
+def cost(denoiser):
+    return measure(denoiser, Settings())
+
+
+def test_what_autograd_keeps_is_counted_to_the_byte():
+    x = torch.randn(1000, requires_grad=True)
+    squared = (x * x).exp()  # keeps x once, and the exponential
+    assert sum(kept(squared).values()) == 2 * 4000
+
+
+def test_a_row_keeps_as_much_with_two_rows_as_with_eight(denoiser, cost):
+    """Linear in the batch: the measurement of one and two rows foretells that of eight."""
+    targets, generator = denoiser.linears("cross_v"), torch.Generator().manual_seed(0)
+    lora, x = new_lora(targets, 4, 1.0, generator), denoiser.initial_noise(8, generator)
+    weights = {value.untyped_storage().data_ptr() for value in denoiser.network.parameters()}
+    with torch.enable_grad(), lora.attached(targets), lora.rows(torch.ones(1)):
+        many = denoiser.predict(x, denoiser.sigmas(2)[0].expand(8), denoiser.encode([""])[[0] * 8])
+        own = sum(size for place, size in kept(many).items() if place not in weights)
+    assert own == pytest.approx(cost.fixed_bytes + 8 * cost.row_bytes, rel=0.05)
+    assert cost.row_bytes > 1e6
+    assert not [module for module in denoiser.network.modules() if "forward" in module.__dict__]
+
+
+@pytest.mark.parametrize(("mode", "replacement"), [("fast", "dog"), ("fast", ""), ("paper", "")])
+def test_a_training_evaluates_about_what_is_foretold(denoiser, mode, replacement):
+    """With a second for every evaluation, the estimate is a bound on their number, and not a lavish one."""
+    settings = Settings(iterations=20, batch=2, trajectories=2, trajectory_steps=6, enough=1.0)
+    settings = replace(settings, down="random" if mode == "paper" else "edit")
+    counted, concept = Counted(denoiser), Concept("cat", replace_with=replacement)
+    if mode == "paper":
+        train_paper(counted, concept, settings)
+    else:
+        train(counted, encode(counted, concept, ["a photo of a dog"]), settings)
+    told = estimate(replace(COST, seconds=1, update_seconds=1), settings, mode).seconds
+    assert 0.7 * told < counted.evaluations <= 1.05 * told
+
+
+def test_memory_grows_with_batch_and_states():
+    small, large = (estimate(COST, Settings(batch=batch), "fast") for batch in (4, 16))
+    assert large.memory - small.memory == pytest.approx(1.25 * 12 * COST.row_bytes, rel=1e-6)
+    more = estimate(COST, Settings(batch=4, trajectories=64), "fast")
+    assert more.memory > small.memory and more.recording_seconds == 8 * small.recording_seconds
+    assert estimate(COST, Settings(), "instant") == Estimate(0.0, 0.0, 0)
+    assert estimate(COST, Settings(), "paper").seconds > large.seconds
+
+
+def test_a_batch_that_fits_is_found_or_the_setting_to_lower_is_named():
+    settings, needed = Settings(batch=16), estimate(COST, Settings(batch=5), "fast").memory
+    assert that_fits(COST, settings, "fast", needed) == replace(settings, batch=5)
+    assert that_fits(COST, settings, "fast", 100 * GB) is not None
+    check_memory(COST, settings, "fast", 100 * GB)
+    with pytest.raises(UnlearnError, match=r"batch of 16 takes 11\.3 GB .* lower batch to 5\."):
+        check_memory(COST, settings, "fast", needed)
+    with pytest.raises(UnlearnError, match=r"even with a batch of 1, and 0\.5 GB are free; lower the size"):
+        check_memory(COST, settings, "fast", GB // 2)
+
+
+def test_what_is_left_is_estimated_then_measured():
+    clock = iter([100.0, 103.0, 110.0, 110.0])
+    left = Remaining(Estimate(10.0, 30.0, 0), lambda: next(clock))
+    assert left.after(Progress("recording", 0, 10)) == 40
+    assert left.after(Progress("recording", 4, 10)) == pytest.approx(27)  # a tenth took 3 s, not 4
+    assert left.after(Progress("training", 15, 60)) == pytest.approx(10 / 0.4375 * 0.5625)
+    assert left.after(Progress("training", 60, 60)) == 0
+
+
+def test_a_resumed_training_starts_its_clock_where_it_goes_on():
+    clock = iter([0.0, 1.0])
+    left = Remaining(Estimate(0.0, 100.0, 0), lambda: next(clock))
+    assert left.after(Progress("training", 50, 100)) == 50
+    assert left.after(Progress("training", 60, 100)) == pytest.approx(4)
+
+
+def test_words():
+    assert [duration(s) for s in (0.2, 59, 89.4, 90, 600, 4200)] == ["1 s", "59 s", "89 s", "2 min", "10 min", "70 min"]
+    assert duration(6000) == "1 h 40 min" and gigabytes(3 * GB) == "3.0 GB" and gigabytes(5) == "0.1 GB"
+    assert str(Estimate(20, 100, 2 * GB)) == "at most 2 min and 2.0 GB of memory beside the model"

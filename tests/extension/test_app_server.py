@@ -1,0 +1,214 @@
+"""The standalone app over HTTP: what it does, and what it refuses."""
+
+import os
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("gradio")
+httpx = pytest.importorskip("httpx")
+
+from app_server import Page, Server
+
+from lora_unlearn import Adapter
+
+SHORT = {"iterations": "3", "batch": "2", "rank": "2", "pictures": 0, "previews": False}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("app"))
+    yield found.wait()
+    found.close()
+
+
+@pytest.fixture
+def page(server):
+    return Page(server.address)
+
+
+def test_an_erasure_from_the_page_to_the_exported_file(server, page):
+    steps = list(page.do("lora_unlearn_erase", concept="cat", **SHORT))
+    assert len(steps) > 2 and any("learning to steer" in step["progress"] for step in steps)
+    assert "Done" in steps[-1]["progress"] and steps[-1]["export_name"] == "erase cat"
+    assert not Adapter.load(server.folder / "erasers" / "cat.safetensors").partial
+    exported = page.last("lora_unlearn_export", export_name="my cat", format="kohya")
+    assert "my cat.safetensors" in exported["note"]
+    assert Adapter.load(server.folder / "loras" / "my cat.safetensors").concept.name == "cat"
+    drawn = {"draw_count": 1, "draw_steps": 3, "draw_guidance": 7, "draw_seed": 0, "strength": 1, "gate_mode": "auto"}
+    opened = page.last("lora_unlearn_draw", prompt="a photo of a cat", draw_eraser="cat", **drawn)
+    assert "open, score" in opened["decided"] and len(opened["gallery"]) == 1
+    closed = page.last("lora_unlearn_draw", prompt="a photo of a tree", draw_eraser="cat", **drawn)
+    assert "closed, score" in closed["decided"]
+
+
+def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(server, page):
+    long = {**SHORT, "iterations": "5000"}
+    watching = page.do("lora_unlearn_erase", concept="dog", **long)
+    while "steer" not in next(watching).get("progress", ""):
+        pass
+    second = Page(server.address).do("lora_unlearn_erase", concept="bird", **SHORT)
+    assert "one training at a time is enough" in next(second)["note"]
+    third = Page(server.address)
+    attached = third.do("lora_unlearn_erase_page", "select")
+    assert "Erasing dog" in next(attached)["progress"]
+    third.last("lora_unlearn_stop")
+    *_, end = watching
+    assert "Stopped after" in end["progress"] and end["resume"] == "Resume dog"
+    assert Adapter.load(server.folder / "erasers" / "dog.safetensors").partial
+    second.close()
+    attached.close()
+
+
+@pytest.mark.parametrize(
+    ("button", "fields", "said"),
+    [
+        ("erase", {"concept": "  "}, "The concept is empty"),
+        ("erase", {"concept": "cat", "rank": "9999"}, "rank must be a number from 1 to 128"),
+        ("export", {"export_name": "../../evil"}, "can&#x27;t be a file name"),
+        ("rename", {"chosen": "../../etc/passwd", "new_name": "x"}, "can&#x27;t be a file name"),
+        ("rename", {"chosen": "gone", "new_name": "x"}, "no eraser &#x27;gone&#x27; any more"),
+        ("delete", {"chosen": None}, "No eraser is selected"),
+        ("delete", {"chosen": "/etc/passwd"}, "can&#x27;t be a file name"),
+        ("show", {"chosen": "..\\cat"}, "can&#x27;t be a file name"),
+        ("calibrate", {"chosen": "gone"}, "any more"),
+        ("library_export", {"chosen": "gone"}, "any more"),
+        ("merge", {"parts": []}, "at least two"),
+        ("merge", {"parts": [], "strengths": "a, b"}, "strengths must be 0 numbers"),
+        ("draw", {"prompt": ""}, "The prompt is empty"),
+        ("draw", {"prompt": "x", "draw_eraser": "gone"}, "any more"),
+        ("draw", {"prompt": "x", "draw_eraser": "../cat"}, "can&#x27;t be a file name"),
+        ("draw", {"prompt": "x", "draw_seed": None}, "seed must be a number"),
+        ("draw", {"prompt": "x" * 5000}, "4000 characters"),
+    ],
+)
+def test_bad_input_is_a_sentence_on_the_page(server, page, button, fields, said):
+    if button == "export":
+        page.last("lora_unlearn_erase", concept="cat", **SHORT)
+    outputs = page.last(f"lora_unlearn_{button}", **fields)
+    assert any(said in str(value) for value in outputs.values()), outputs
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=/etc/passwd",
+        "/file=/etc/passwd",
+        "/gradio_api/file=../../../../etc/passwd",
+        "/gradio_api/file=%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/gradio_api/file={folder}/erasers/cat.safetensors",
+        "/gradio_api/file={folder}/log.txt",
+        "/gradio_api/file=pyproject.toml",
+        "/static/../../../../etc/passwd",
+        "/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/gradio_api/file=http://example.org/",
+    ],
+)
+def test_no_route_hands_out_a_file(server, path):
+    answer = httpx.get(server.address + path.format(folder=server.folder))
+    assert answer.status_code in (403, 404, 422), answer.text[:200]
+    assert "root:" not in answer.text
+
+
+def test_nothing_can_be_uploaded(server):
+    answer = httpx.post(f"{server.address}/gradio_api/upload", files={"files": ("big.bin", b"x" * 100_000)})
+    assert answer.status_code >= 400
+
+
+def test_the_page_refers_to_no_other_server(server):
+    answer = httpx.get(server.address)
+    loaded = [part for part in answer.text.split("<") if part.startswith(("script", "link", "img", "iframe"))]
+    assert loaded and not [part for part in loaded if "//" in part.split(">")[0] and "127.0.0.1" not in part]
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_another_sites_page_gets_nothing(server):
+    assert httpx.get(server.address, headers={"Host": "evil.example"}).status_code == 421
+    assert httpx.get(f"{server.address}/config", headers={"Host": "evil.example:80"}).status_code == 421
+    body = {"data": [], "fn_index": 0, "session_hash": "x"}
+    foreign = {"Origin": "http://evil.example"}
+    answer = httpx.post(f"{server.address}/gradio_api/queue/join", json=body, headers=foreign)
+    assert answer.status_code >= 400 or "access-control-allow-origin" not in answer.headers
+
+
+def test_an_interrupt_keeps_the_training_and_a_restart_goes_on_with_it(tmp_path):
+    server = Server(tmp_path).wait()
+    try:
+        page = Page(server.address)
+        for step in page.do("lora_unlearn_erase", concept="cat", **{**SHORT, "iterations": "5000"}):
+            if "steer" in step.get("progress", ""):
+                break
+        time.sleep(1)
+        assert server.end(signal.SIGINT) in (0, 130)
+        assert "Traceback" not in server.log.read_text()
+        begun = Adapter.load(tmp_path / "erasers" / "cat.safetensors")
+        assert begun.partial and begun.iterations > 0
+        server = Server(tmp_path).wait()
+        page = Page(server.address)
+        watching = page.do("lora_unlearn_resume", **SHORT)
+        while "steer" not in next(watching).get("progress", ""):
+            pass
+        Page(server.address).last("lora_unlearn_stop")
+        *_, _ = watching
+        assert Adapter.load(tmp_path / "erasers" / "cat.safetensors").iterations > begun.iterations
+    finally:
+        server.close()
+
+
+def test_a_password_keeps_others_out(tmp_path):
+    server = Server(tmp_path, "--host", "0.0.0.0", "--password", "long enough").wait()
+    try:
+        for path in ("/config", "/gradio_api/file=/etc/passwd", "/gradio_api/info"):
+            assert httpx.get(server.address + path).status_code in (401, 403, 404)
+        wrong = httpx.post(f"{server.address}/login", data={"username": "me", "password": "wrong"})
+        assert wrong.status_code == 400
+        with httpx.Client(base_url=server.address) as client:
+            assert client.post("/login", data={"username": "me", "password": "long enough"}).status_code == 200
+            assert client.get("/config").status_code == 200
+        assert "long enough" not in server.log.read_text()
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/null as a folder that is none")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--host", "0.0.0.0"], "a password is needed"),
+        (["--host", "192.168.0.9"], "a password is needed"),
+        (["--host", "example.org"], "a password is needed"),
+        (["--password", "short"], "use at least 8"),
+        (["--folder", "/dev/null/x"], "no folder to write to"),
+        (["--port", "99999"], "from 1 to 65535"),
+        (["--checkpoint", "nowhere.safetensors"], "does not exist"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(capsys, words, said, tmp_path, monkeypatch):
+    from lora_unlearn.cli import main
+
+    monkeypatch.delenv("LORA_UNLEARN_PASSWORD", raising=False)
+    given = words if "--folder" in words else [*words, "--folder", str(tmp_path)]
+    assert main(["ui", *given]) == 1
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
+
+
+def test_a_taken_port_is_a_sentence(server, tmp_path):
+    second = Server(tmp_path, "--port", str(server.port))
+    try:
+        assert second.process.wait(180) == 1
+        said = second.log.read_text().splitlines()[-1]
+        assert str(server.port) in said and "--port" in said
+    finally:
+        second.close()
+
+
+def test_without_gradio_the_command_says_what_to_install(capsys, monkeypatch):
+    from lora_unlearn.cli import main
+    from lora_unlearn.commands import ui
+
+    monkeypatch.setattr(ui.util, "find_spec", lambda name: None)
+    assert main(["ui"]) == 1
+    assert "pip install 'lora-unlearn[ui]'" in capsys.readouterr().err

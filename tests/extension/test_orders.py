@@ -1,0 +1,57 @@
+"""What is typed on the page becomes an order, or a sentence."""
+
+import pytest
+from extension_parts import part
+
+from lora_unlearn.erase import PRESETS
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_presets_are_the_cores_own(preset):
+    order = part("orders").order_of({"concept": "cat", "preset": preset})
+    assert (order.mode, order.settings) == PRESETS[preset]
+
+
+def test_words_are_split_at_commas_and_trimmed():
+    order = part("orders").order_of({"concept": "  red   car ", "also": "auto, ,  roadster,", "keep": "bus"})
+    assert order.concept.name == "red car"
+    assert order.concept.also == ("auto", "roadster") and order.concept.keep == ("bus",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "concept is empty"),
+        ({"concept": "   "}, "concept is empty"),
+        ({"concept": None}, "concept is empty"),
+        ({"concept": "x" * 201}, "201 characters"),
+        ({"concept": "cat", "also": "y" * 5000}, "5000 characters"),
+        ({"concept": "cat", "preset": "best"}, "no preset 'best'"),
+        ({"concept": "cat", "iterations": "many"}, "updates must be a number from 1 to 5000"),
+        ({"concept": "cat", "iterations": 0}, "updates must be"),
+        ({"concept": "cat", "rank": "nan"}, "rank must be"),
+        ({"concept": "cat", "learning_rate": "inf"}, "learning rate must be"),
+        ({"concept": "cat", "seed": -1}, "seed must be"),
+        ({"concept": "cat", "batch": [1]}, "batch must be"),
+        ({"concept": "cat", "pictures": 5}, "pictures on the sheet must be"),
+    ],
+)
+def test_a_bad_field_is_named(fields, said, refused):
+    assert said in refused(part("orders").order_of, fields)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("cat", "cat"),
+        ("Van Gogh style", "Van Gogh style"),
+        ("../../etc/passwd", "etc passwd"),
+        ("CON", "erase CON"),
+        ("a:b*c?", "a b c"),
+        ("...", "eraser"),
+        ("katze \u00e4\u00f6", "katze \u00e4\u00f6"),
+        ("x" * 500, "x" * 60),
+    ],
+)
+def test_any_words_give_a_name_for_a_file(words, name):
+    assert part("orders").file_name(words) == name

@@ -1,0 +1,140 @@
+"""Loaded by the host beside the extension, in tests alone: makes Forge know the demo model, and looks from inside."""
+
+import os
+import sys
+
+import torch
+from modules import script_callbacks, scripts, shared
+
+try:
+    import huggingface_guess.model_list as known
+except ImportError:
+    known = None
+
+if known is not None:
+
+    class DemoModel(known.SD15):
+        """The demo model, which Forge finds by these numbers."""
+
+        huggingface_repo = os.environ["LORA_UNLEARN_DEMO"]
+        unet_config = {**known.SD15.unet_config, "context_dim": 80, "model_channels": 64}  # noqa: RUF012 (as the base)
+
+    known.models.insert(0, DemoModel)
+
+
+class SplitPrompts(scripts.Script):
+    """As prompt generators do: a prompt with || in it becomes one prompt for each picture."""
+
+    def title(self):
+        return "Split prompts"
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def process(self, p, *args):
+        if "||" in p.prompt:
+            parts = [part.strip() for part in p.prompt.split("||")]
+            p.all_prompts = [parts[index % len(parts)] for index in range(len(p.all_prompts))]
+
+
+def part(name):
+    """A module of the extension, as the host loaded it."""
+    return sys.modules[f"lora_unlearn_extension.webui.{name}"]
+
+
+def marks():
+    """What anyone has left on the modules of the live U-Net, and a digest of its weights."""
+    unet = part("model").unet_of(shared.sd_model)
+    left = [name for name, module in unet.named_modules() if "forward" in module.__dict__ or module._forward_pre_hooks]
+    total = sum(float(parameter.detach().double().abs().sum()) for parameter in unet.parameters())
+    asking = sum(parameter.requires_grad for parameter in unet.parameters())
+    return {"left": left, "weights": total, "asking": asking, "training": unet.training}
+
+
+def break_next_step():
+    """The U-Net fails at its third evaluation from now."""
+    unet, calls = part("model").unet_of(shared.sd_model), []
+
+    def fail(module, args):
+        calls.append(1)
+        if len(calls) == 3:
+            hook.remove()
+            raise RuntimeError("made to fail by a test")
+
+    hook = unet.register_forward_pre_hook(fail)
+    return {}
+
+
+def looks(denoiser):
+    """What the Denoiser says of the demo model."""
+    base_hash = sys.modules["lora_unlearn.denoiser"].base_hash
+    text = denoiser.encode(["a photo of a cat", ""])
+    x = denoiser.initial_noise(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        predicted = denoiser.predict(x, denoiser.sigmas(5)[1].expand(2).to(x), text)
+    return {
+        "hash": base_hash(denoiser),
+        "family": denoiser.family,
+        "prediction": denoiser.prediction_type,
+        "layers": {s: {n: t.shape for n, t in denoiser.linears(s).items()} for s in ("cross_v", "all_but_cross")},
+        "text": text.tensors["text"].tolist(),
+        "sigmas": denoiser.sigmas(5).tolist(),
+        "x": x.tolist(),
+        "predicted": predicted.tolist(),
+    }
+
+
+def slopes(denoiser):
+    """The gradient of an adapter in every attention's keys and values, and what a small step along it does."""
+    new_lora = sys.modules["lora_unlearn.lora"].new_lora
+    targets, generator = denoiser.linears("cross_kv"), torch.Generator().manual_seed(1)
+    lora = new_lora(targets, 2, 1.0, generator)
+    for _, layer in lora.items():
+        torch.nn.init.normal_(layer.up, std=0.02, generator=generator)
+    rows = denoiser.encode(["a cat", "a dog on a red background"])
+    x, sigma = denoiser.initial_noise(2, torch.Generator().manual_seed(0)), denoiser.sigmas(4)[1:3]
+    with torch.no_grad():
+        base = denoiser.predict(x, sigma, rows)
+    with lora.attached(targets), lora.rows(torch.ones(2)):
+
+        def loss():
+            return (denoiser.predict(x, sigma, rows) - base).square().mean()
+
+        loss().backward()
+        layer = max((layer for _, layer in lora.items()), key=lambda layer: float(layer.up.grad.norm()))
+        finite = all(bool(torch.isfinite(value.grad).all()) for value in lora.parameters())
+        size, values = float(layer.up.grad.norm()), []
+        for sign in (1, -1):
+            with torch.no_grad():
+                layer.up += sign * 1e-3 * layer.up.grad / size
+                values.append(float(loss()))
+                layer.up -= sign * 1e-3 * layer.up.grad / size
+    return {"slope": size * 1e-3, "measured": (values[0] - values[1]) / 2, "finite": finite}
+
+
+def lent(check):
+    """Run a check on a lent checkpoint."""
+
+    def run():
+        with part("host").WebHost().lend("a test") as checkpoint:
+            return check(checkpoint.denoiser)
+
+    return run
+
+
+def reload():
+    """Press Reload UI."""
+    shared.state.request_restart()
+    return {}
+
+
+CHECKS = {"reload": reload, "marks": marks, "break": break_next_step, "looks": lent(looks), "slopes": lent(slopes)}
+
+
+def app_started(demo, app):
+    """Offer the checks over HTTP."""
+    for name, check in CHECKS.items():
+        app.add_api_route(f"/test/{name}", check, methods=["POST"])
+
+
+script_callbacks.on_app_started(app_started)

@@ -1,0 +1,72 @@
+"""The core's contract with a host, over the web UI's own model, and what is left on that model afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_webui_accordion import CAT, DOG, same
+
+pytestmark = pytest.mark.webui
+
+
+@pytest.fixture(scope="module")
+def looks(server):
+    return server.call("/test/looks", {})
+
+
+def test_the_demo_model_has_the_same_name_and_layers_in_every_host(looks):
+    pytest.importorskip("diffusers", reason="the comparison needs diffusers")
+    from lora_unlearn import denoiser_for
+    from lora_unlearn.demo.checkpoint import load_demo
+    from lora_unlearn.denoiser import base_hash
+
+    other = denoiser_for(load_demo())
+    assert (looks["hash"], looks["family"], looks["prediction"]) == (base_hash(other), "demo", "epsilon")
+    for selector, layers in looks["layers"].items():
+        assert layers == {name: list(target.shape) for name, target in other.linears(selector).items()}
+
+
+def test_prompts_states_and_predictions_are_those_of_every_host(looks):
+    pytest.importorskip("diffusers", reason="the comparison needs diffusers")
+    import torch
+
+    from lora_unlearn import denoiser_for
+    from lora_unlearn.demo.checkpoint import load_demo
+
+    other = denoiser_for(load_demo())
+    text = other.encode(["a photo of a cat", ""])
+    assert torch.allclose(torch.tensor(looks["text"]), text.tensors["text"], atol=1e-4)
+    assert torch.allclose(torch.tensor(looks["sigmas"]), other.sigmas(5), rtol=1e-4)
+    x = torch.tensor(looks["x"])
+    assert torch.allclose(x, other.initial_noise(2, torch.Generator().manual_seed(0)), rtol=1e-3)
+    with torch.no_grad():
+        predicted = other.predict(x, other.sigmas(5)[1].expand(2), text)
+    assert torch.allclose(torch.tensor(looks["predicted"]), predicted, atol=5e-3)
+
+
+def test_gradients_reach_the_adapter(server):
+    found = server.call("/test/slopes", {})
+    assert found["finite"]
+    assert found["measured"] == pytest.approx(found["slope"], rel=0.1)
+
+
+def test_a_failure_in_the_middle_leaves_the_model_as_it_was(server, cat):
+    plain, before = server.draw(CAT), server.call("/test/marks", {})
+    server.call("/test/break", {})
+    status, _ = server.ask(
+        "/sdapi/v1/txt2img",
+        {"prompt": CAT, "steps": 6, "width": 128, "height": 128,
+         "alwayson_scripts": {"erase concepts": {"args": [True, cat, 2.0, "auto"]}}},
+    )  # fmt: skip
+    after = server.call("/test/marks", {})
+    assert status != 200 or "made to fail by a test" in server.said()
+    assert after == before and after["left"] == []
+    assert same(server.draw(CAT).pictures, plain.pictures)
+
+
+def test_nothing_is_left_on_the_model_between_pictures(server, cat):
+    before = server.call("/test/marks", {})
+    server.draw(CAT, True, cat, 2.0, "auto")
+    server.draw(DOG, True, cat, 1.0, "on")
+    assert server.call("/test/marks", {}) == before
+    assert before["left"] == [] and np.isfinite(before["weights"])
