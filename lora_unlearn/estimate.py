@@ -20,6 +20,8 @@ from .train import Progress
 
 SPARE = 1.25
 """What the backward pass needs beside the activations that are kept for it, as a factor."""
+OFFLOADED = 0.15
+"""The share of a row's activations that is on the device at one time when they are kept in main memory."""
 KEPT = 5
 """Tensors of the size of a state that are recorded with each state, itself included, with some room."""
 
@@ -128,21 +130,23 @@ def estimate(cost: Cost, settings: Settings, mode: str) -> Estimate:
     update = settings.batch * cost.update_seconds + settings.batch * cost.seconds / 10  # every tenth is looked at
     if mode == "paper":  # each update draws its own states, on average half the way, and two targets
         update = settings.batch * (cost.update_seconds + cost.seconds * (settings.trajectory_steps + 2))
-    memory = SPARE * (cost.fixed_bytes + settings.batch * cost.row_bytes) + KEPT * states * cost.state_bytes
+    row_bytes = cost.row_bytes * (OFFLOADED if settings.offload else 1)
+    memory = SPARE * (cost.fixed_bytes + settings.batch * row_bytes) + KEPT * states * cost.state_bytes
     return Estimate(3 * states * cost.seconds, settings.iterations * update, int(memory))
 
 
 def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
-    """The settings, with the largest batch up to theirs that fits into `free` bytes.
+    """The settings, with the largest batch up to theirs that fits into `free` bytes; with offloading if none does.
 
     Raises:
         UnlearnError: if not even one example at a time fits; it says what to lower.
     """
-    for batch in range(settings.batch, 0, -1):
-        smaller = replace(settings, batch=batch)
-        if estimate(cost, smaller, mode).memory <= free:
-            return smaller
-    least = estimate(cost, replace(settings, batch=1), mode)
+    for offload in sorted({settings.offload, True}):
+        for batch in range(settings.batch, 0, -1):
+            smaller = replace(settings, batch=batch, offload=offload)
+            if estimate(cost, smaller, mode).memory <= free:
+                return smaller
+    least = estimate(cost, replace(settings, batch=1, offload=True), mode)
     raise UnlearnError(
         f"Training takes {gigabytes(least.memory)} of memory beside the model even with a batch of 1, and "
         f"{gigabytes(free)} are free; lower the size of the training pictures, or erase without training (instant "
@@ -157,11 +161,13 @@ def check_memory(cost: Cost, settings: Settings, mode: str, free: int) -> None:
         UnlearnError: naming the setting to lower, and to what.
     """
     fitting = that_fits(cost, settings, mode, free)
-    if fitting.batch < settings.batch:
+    if fitting != settings:
         needed = estimate(cost, settings, mode).memory
+        changes = [f"lower batch to {fitting.batch}"] if fitting.batch < settings.batch else []
+        changes += ["turn offload on"] if fitting.offload and not settings.offload else []
         raise UnlearnError(
             f"Training with a batch of {settings.batch} takes {gigabytes(needed)} of memory beside the model, and "
-            f"{gigabytes(free)} are free; lower batch to {fitting.batch}."
+            f"{gigabytes(free)} are free; {' and '.join(changes)}."
         )
 
 

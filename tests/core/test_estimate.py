@@ -79,7 +79,7 @@ def test_memory_grows_with_batch_and_states():
     more = estimate(COST, Settings(batch=4, trajectories=64), "fast")
     assert more.memory > small.memory and more.recording_seconds == 8 * small.recording_seconds
     assert estimate(COST, Settings(), "instant") == Estimate(0.0, 0.0, 0)
-    assert estimate(COST, Settings(), "paper").seconds > large.seconds
+    assert estimate(COST, Settings(), "paper").seconds > small.seconds
 
 
 def test_a_batch_that_fits_is_found_or_the_setting_to_lower_is_named():
@@ -91,6 +91,15 @@ def test_a_batch_that_fits_is_found_or_the_setting_to_lower_is_named():
         check_memory(COST, settings, "fast", needed)
     with pytest.raises(UnlearnError, match=r"even with a batch of 1, and 0\.5 GB are free; lower the size"):
         check_memory(COST, settings, "fast", GB // 2)
+
+
+def test_where_no_batch_fits_activations_go_to_main_memory():
+    settings = Settings(batch=4)
+    room = estimate(COST, replace(settings, batch=2, offload=True), "fast").memory
+    assert room < estimate(COST, replace(settings, batch=1), "fast").memory
+    assert that_fits(COST, settings, "fast", room) == replace(settings, batch=2, offload=True)
+    with pytest.raises(UnlearnError, match=r"lower batch to 2 and turn offload on\."):
+        check_memory(COST, settings, "fast", room)
 
 
 def test_what_is_left_is_estimated_then_measured():
