@@ -41,4 +41,5 @@ def theme() -> gr.themes.Base:
 
 def queue(blocks: gr.Blocks) -> None:
     """Let many pages watch at once."""
-    blocks.queue(**accepted(blocks.queue, default_concurrency_limit=16, concurrency_count=16, api_open=False))
+    name = "concurrency_count" if VERSION < (4, 0) else "default_concurrency_limit"
+    blocks.queue(**{name: 16, "api_open": False})

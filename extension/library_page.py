@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from lora_unlearn import UnlearnError
 from . import compat, panels
 from .library import FORMATS
 from .studio import Studio
+from .words import INFO
 
 Updates = list[Any]
 
@@ -26,13 +28,13 @@ class LibraryPage:
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 self.chosen = gr.Dropdown(
-                    [], label="Eraser", info="The one that the buttons work on.", allow_custom_value=True,
+                    [], label="Eraser", info=INFO["chosen"], allow_custom_value=True,
                     elem_id="lora_unlearn_chosen",
                 )  # fmt: skip
                 with gr.Row():
                     self.show = _button("Before / after", "show")
-                    self.calibrate = _button("Calibrate gate", "calibrate")
-                    self.resume = _button("Resume training", "resume_chosen")
+                    self.calibrate = _button("Calibrate", "calibrate")
+                    self.resume = _button("Resume", "resume_chosen")
                 self.name = gr.Textbox(
                     label="New name", info="For Rename and Export; empty exports under a name of its own.", max_lines=1,
                     elem_id="lora_unlearn_new_name",
@@ -186,7 +188,7 @@ def strengths_of(text: str, count: int) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        numbers = []
+        numbers = [math.nan]
     if len(numbers) != count or not all(-10 <= number <= 10 for number in numbers):
         raise UnlearnError(
             f"The strengths must be {count} numbers from -10 to 10, separated by commas; or leave them out."

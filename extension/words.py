@@ -28,12 +28,14 @@ INFO = {
     "learning_rate": "Size of a step. Larger ones learn faster and forget other words for the concept.",
     "seed": "Of the training's noise; another one makes another eraser.",
     "pictures": "Of each prompt, before and after. 0 draws no sheet.",
+    "chosen": "Before / after draws with it. Calibrate measures its gate anew on the loaded checkpoint. Resume goes on "
+    "with an unfinished training.",
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""
 EMPTY = ("Nothing has been erased here yet.", "Type a concept, press Erase, and watch it go.")
 SHEET = "Same seeds, without and with the eraser. The concept should be gone, and its nearest neighbours as they were."
-CURVE = "The loss should fall a little; redirected tells how much of the concept is steered away already."
+CURVE = "The loss jumps from step to step; redirected tells how much of the concept is steered away already."
 GATE = (
     "Before a picture is drawn, the gate reads its prompt. A score that reaches the line opens it and the "
     "eraser works; "

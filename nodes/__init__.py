@@ -1,5 +1,6 @@
 """The ComfyUI pack. One module a node or a few; what they share lies in `schema.py`, what they do in the others.
 
+What only a running node needs, reports and the demo, is imported when it runs: the host waits for this import.
 `denoiser.py` is the core's Denoiser over MODEL and CLIP, `guide.py` the core's Guidance in the host's sampling,
 `training.py` a training inside a running node, `cache.py` where its results are kept.
 """

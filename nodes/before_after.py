@@ -12,15 +12,15 @@ from torch import Tensor
 
 import nodes as host
 
-from ..lora_unlearn import Adapter
+from ..lora_unlearn import Adapter, UnlearnError
 from ..lora_unlearn.neighbours import neighbours
-from ..lora_unlearn.report import sheet
 from .denoiser import ComfyDenoiser
 from .families import SIDES, family_of
 from .gate_readout import decided, latest_run
 from .guide import apply_erasers, encoded_for
 from .pictures import shown, to_image, to_pillow
 from .schema import EraserType, advanced, clip_input, eraser_of, gate_input, schema
+from .training import check_parts
 
 CELL = 512
 """Longest side of a picture on the sheet, in pixels."""
@@ -77,6 +77,9 @@ class BeforeAfter(io.ComfyNode):
         **sampling: Any,
     ) -> io.NodeOutput:
         """Draw everything without, then with the eraser."""
+        check_parts(model, clip)
+        if vae is None:
+            raise UnlearnError("There is no autoencoder: connect VAE from the checkpoint loader, or from a VAE loader.")
         erasers = [eraser_of(eraser, strength, gate)]
         erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
         lines = [line.strip() for line in prompts.splitlines() if line.strip()] or usual_prompts(model, clip, eraser)
@@ -152,6 +155,8 @@ class Pairs:
 
     def page(self) -> Tensor:
         """All of them on one labelled sheet, an IMAGE of one picture."""
+        from ..lora_unlearn.report import sheet
+
         rows = [
             (label, to_pillow(torch.cat([left, right])))
             for label, left, right in zip(self.labels, self.before, self.after, strict=True)

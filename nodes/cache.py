@@ -59,11 +59,18 @@ class Cache:
             partial.unlink(missing_ok=True)
         self._trim()
 
-    def clear(self) -> None:
-        """Forget everything, in memory and on disk."""
+    def clear(self) -> int:
+        """Forget everything, in memory and on disk; returns how many files that were."""
         self.recent.clear()
-        for path in cache_folder().glob("*.safetensors"):
-            path.unlink()
+        files = list(cache_folder().glob("*.safetensors"))
+        for path in files:
+            path.unlink(missing_ok=True)
+        return len(files)
+
+    def summary(self) -> str:
+        """How many erasers are kept, how much they take, and where."""
+        sizes = [path.stat().st_size for path in cache_folder().glob("*.safetensors")]
+        return f"kept erasers: {len(sizes)}, {sum(sizes) / 2**20:.1f} of {LIMIT // 2**20} MB, in {cache_folder()}"
 
     def _remember(self, key: str, adapter: Adapter | None) -> None:
         if adapter is not None:

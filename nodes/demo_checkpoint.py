@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
-from .demo import load_demo
 from .schema import schema
 
 
@@ -30,4 +29,6 @@ class DemoCheckpoint(io.ComfyNode):
     @classmethod
     def execute(cls) -> io.NodeOutput:
         """Build it from ComfyUI's own classes."""
+        from .demo import load_demo
+
         return io.NodeOutput(*load_demo())

@@ -13,6 +13,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ..lora_unlearn import UnlearnError
 from ..lora_unlearn.activations import private_copies
 from ..lora_unlearn.denoiser import Conditioning, Target, from_denoised
 from ..lora_unlearn.hosts.autograd import plain_tensors
@@ -125,8 +126,23 @@ class ComfyDenoiser:
         return self.sampling.noise_scaling(first, noise, torch.zeros_like(noise), False)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
-        """Layers by diffusers' module names."""
-        return choose(linears(self.model, self.family), selectors(self.family), selector)
+        """Layers by diffusers' module names, with the MODEL's patches in their weights.
+
+        Raises:
+            UnlearnError: if the weights are packed, as GGUF and 4-bit loaders keep them.
+        """
+        found = choose(linears(self.model, self.family), selectors(self.family), selector)
+        packed = {target.weight.dtype for target in found.values() if not target.weight.is_floating_point()}
+        if packed:
+            kind = str(packed.pop()).removeprefix("torch.")
+            raise UnlearnError(
+                f"This model's weights are packed ({kind}), as in GGUF and 4-bit files, and cannot be trained on; load "
+                "the model from a .safetensors file in float16, bfloat16 or fp8. A finished eraser works with packed "
+                "weights as well: use Load Eraser and Apply Eraser."
+            )
+        if not self.loaded:
+            self.load()  # until then the network may carry another MODEL's patches
+        return found
 
 
 def same_length(texts: Sequence[Tensor], repeatable: bool) -> list[Tensor]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.v0_0_2 import io
 from comfy_execution.graph import ExecutionBlocker
 
 from ..lora_unlearn import UnlearnError
-from ..lora_unlearn.report import Reading, cost_line, readings, readout_chart
 from .guide import KEY, Run
 from .pictures import shown, to_image
 from .schema import schema
+
+if TYPE_CHECKING:
+    from ..lora_unlearn.report import Reading
 
 IDLE = "No eraser is at work on this model: it is switched off, at strength 0, or before this point of the graph."
 
@@ -53,6 +55,8 @@ class GateReadout(io.ComfyNode):
         """Read and draw."""
         if latent is None and images is None:
             raise UnlearnError("Connect the sampler's latent, or the pictures made of it, to Gate Read-out.")
+        from ..lora_unlearn.report import cost_line, readout_chart
+
         run = latest_run(model)
         found = decided(run) if run else []
         lines = [f"{reading.label}: {reading.verdict}" for reading in found]
@@ -78,6 +82,8 @@ def latest_run(model: Any) -> Run | None:
 
 def decided(run: Run) -> list[Reading]:
     """What was decided for each of a run's pictures."""
+    from ..lora_unlearn.report import readings
+
     concepts = [eraser.adapter.concept.name for eraser in run.erasers]
     return readings(concepts, [run.decisions(picture) for picture in range(max(key[-1] for key in run.guidances))])
 

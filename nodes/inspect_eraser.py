@@ -7,8 +7,9 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn.describe import describe
+from .cache import CACHE
 from .messages import told
-from .schema import EraserType, schema
+from .schema import EraserType, advanced, schema
 
 
 class InspectEraser(io.ComfyNode):
@@ -22,13 +23,26 @@ class InspectEraser(io.ComfyNode):
             display_name="Inspect Eraser",
             description="Tells what an eraser erases, how it was trained, what its gate promises and for which model "
             "it was made.",
-            inputs=[EraserType.Input("eraser", tooltip="The eraser to read.")],
+            inputs=[
+                EraserType.Input("eraser", tooltip="The eraser to read."),
+                advanced(
+                    io.Combo.Input(
+                        "kept_erasers",
+                        options=["keep", "clear all"],
+                        default="keep",
+                        tooltip="Trained erasers are kept in ComfyUI/user/lora_unlearn. clear all: delete them there; "
+                        "each is then trained again when it is needed.",
+                    )
+                ),
+            ],
             outputs=[io.String.Output(display_name="text", tooltip="One fact a line.")],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, eraser: Any) -> io.NodeOutput:
-        """Read and show."""
-        text = "\n".join(describe(eraser))
+    def execute(cls, eraser: Any, kept_erasers: str = "keep") -> io.NodeOutput:
+        """Read and show; clear the cache if that was asked for."""
+        cleared = CACHE.clear() if kept_erasers == "clear all" else None
+        kept = CACHE.summary() if cleared is None else f"kept erasers: {cleared} deleted"
+        text = "\n".join([*describe(eraser), kept])
         return io.NodeOutput(text, ui=told(text))

@@ -35,7 +35,7 @@ def number(name: str, low: float, high: float, step: float, tooltip: str) -> Any
 
 
 def setting_inputs() -> list[Any]:
-    """Every field of `Settings`, but for the seed."""
+    """Every field of `Settings`, but for the seed and offload; their defaults are those of the mode fast."""
     return [
         io.Int.Input(
             "iterations",
@@ -92,6 +92,18 @@ def setting_inputs() -> list[Any]:
     ]
 
 
+def offload_input() -> Any:
+    """Comes last: the page tells saved widgets by their order, so what is new goes behind what was there before."""
+    return advanced(
+        io.Boolean.Input(
+            "offload",
+            default=DEFAULT.offload,
+            tooltip="Keep what the backward pass needs in main memory: slower, for graphics cards that cannot hold it "
+            "even with a batch of 1.",
+        )
+    )
+
+
 class TrainEraser(io.ComfyNode):
     """Train an eraser for the loaded model."""
 
@@ -117,6 +129,7 @@ class TrainEraser(io.ComfyNode):
                 *setting_inputs(),
                 seed_input(),
                 cache_input(),
+                offload_input(),
             ],
             outputs=[EraserType.Output(display_name="eraser", tooltip="The trained eraser.")],
         )

@@ -14,6 +14,7 @@ import torch
 
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
 from ..lora_unlearn.erase import Mode
+from ..lora_unlearn.errors import is_memory
 from ..lora_unlearn.estimate import Estimate, Remaining, check_memory, duration, estimate, gigabytes, measure, that_fits
 from ..lora_unlearn.settings import for_family
 from ..lora_unlearn.train import Progress
@@ -139,7 +140,8 @@ def planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]:
         check_memory(cost, settings, mode, free)
     expected = estimate(cost, fitting, mode)
     denoiser.room = expected.memory
-    lowered = f", with a batch of {fitting.batch} instead of {settings.batch}" if fitting != settings else ""
+    lowered = f"; batch lowered from {settings.batch} to {fitting.batch}" if fitting.batch < settings.batch else ""
+    lowered += "; activations in main memory" if fitting.offload and not settings.offload else ""
     text = f"Erasing {order.concept.name}: {expected}; {gigabytes(free)} are free{lowered}"
     logging.info("lora-unlearn: %s", text)
     show(text)
@@ -170,9 +172,11 @@ def _readable_shortage() -> Iterator[None]:
     """Say what to lower when memory runs out; the host then unloads its models, as always."""
     try:
         yield
-    except comfy.model_management.OOM_EXCEPTION as error:
+    except (comfy.model_management.OOM_EXCEPTION, RuntimeError, MemoryError) as error:
+        if not is_memory(error):
+            raise
         logging.debug("out of memory while training", exc_info=error)
         raise comfy.model_management.OOM_EXCEPTION(
-            "The memory does not suffice for this training: lower batch or size in Train Eraser, or use the preset "
-            "quick, which trains nothing."
+            "The memory does not suffice for this training: lower batch or size in Train Eraser, or switch offload on "
+            "there, or use the preset quick, which trains nothing."
         ) from error

@@ -10,8 +10,8 @@ import torch
 from modules import devices, prompt_parser
 from torch import Tensor
 
-from lora_unlearn.denoiser import Conditioning, Target
 from lora_unlearn.activations import private_copies
+from lora_unlearn.denoiser import Conditioning, Target
 from lora_unlearn.hosts.autograd import plain_tensors
 from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.schedules import DiffusionSchedule

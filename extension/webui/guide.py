@@ -23,6 +23,7 @@ from .denoiser import WebDenoiser
 from .names import linears
 
 Say = Callable[[str], None]
+STRANGE = "Another extension asks the U-Net for other rows than the web UI's own; the erasers left them alone."
 
 
 class Pass:
@@ -75,6 +76,7 @@ class Work:
         self.unet: Any = None
         self.attachments: list[Attachment] = []
         self.encoded: dict[str, Conditioning] = {}
+        self.unwrap: Callable[[], None] | None = None
         self.rows: list[Row] | None = None
         self.cursor = 0
 
@@ -118,17 +120,15 @@ class Work:
 
         unet.forward, self.unwrap = forward, unwrap
 
-    def unwrap(self) -> None:
-        """Replaced while a U-Net's forward is wrapped."""
-
     def detach(self) -> None:
         """Leave the U-Net as it was; a second time does nothing."""
         self._take_off()
         self.unet, self.rows = None, None
 
     def _take_off(self) -> None:
-        self.unwrap()
-        self.__dict__.pop("unwrap", None)
+        if self.unwrap is not None:
+            self.unwrap()
+            self.unwrap = None
         while self.attachments:
             self.attachments.pop().detach()
 
@@ -149,6 +149,8 @@ class Work:
         """One evaluation of the U-Net: the guidance's step."""
         count = len(args[0] if args else kwargs["x"])
         rows = self._rows(count, kwargs)
+        if rows is None:
+            self.say(STRANGE)
         if rows is None or not any(positive for positive, _ in rows):
             return plain(*args, **kwargs)
         current = self.passes[-1]

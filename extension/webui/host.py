@@ -88,6 +88,7 @@ class WebLent:
             width=width,
             height=height,
             sampler_name=SAMPLERS.get(sampling.sampler, "Euler"),
+            scheduler="Automatic",
             batch_size=1,
             n_iter=1,
             do_not_save_samples=True,
@@ -145,7 +146,7 @@ class WebHost:
 
 @contextmanager
 def frozen(network: Any) -> Iterator[None]:
-    """Within this block no parameter asks for a gradient; inference tensors, which cannot be asked, stay as they are."""
+    """Within this block no parameter asks for a gradient; inference tensors, which nobody can ask, are left out."""
     asking = [p for p in network.parameters() if p.requires_grad and not p.is_inference()]
     mode = network.training
     try:

@@ -35,7 +35,7 @@ RESUME = {"name": TEXT, "previews": FLAG, "pictures": NUMBER}
 EXPORT = {"name": TEXT, "new": TEXT, "format": TEXT}
 QUIET = {"previews": False, "pictures": 0}
 """An API draws nothing unless it is asked to."""
-KINDS = {"string": str, "number": (int, float), "boolean": bool}
+KINDS: dict[str, Any] = {"string": str, "number": (int, float), "boolean": bool}
 Fields = dict[str, Any]
 
 

@@ -43,7 +43,7 @@ class EraserScript(scripts.Script):
         with InputAccordion(False, label=TITLE, elem_id=self.elem_id("enabled")) as enabled:
             gr.HTML(f"<p>{ABOUT}</p>")
             slots = [self._slot_ui(number) for number in range(1, settings.slots() + 1)]
-        self.infotext_fields = [(enabled, pasted_enabled)]
+        self.infotext_fields: list[tuple[Any, Any]] = [(enabled, pasted_enabled)]
         for number, (name, strength, gate) in enumerate(slots, 1):
             self.infotext_fields += [
                 (name, pasted(number, "", NONE)),
@@ -84,6 +84,8 @@ class EraserScript(scripts.Script):
         except UnlearnError as error:
             complain(p, str(error))
             return
+        for name in in_prompt(p) & {slot.name for slot in slots if slot.works}:
+            p.comment(f"The eraser {name!r} stands in the prompt too, as a LoRA, and so it works twice.")
         if erasers:
             p.lora_unlearn_work = Work(erasers, lambda sentence: complain(p, sentence))
             p.lora_unlearn_slots = slots
@@ -94,6 +96,12 @@ class EraserScript(scripts.Script):
         work: Work | None = getattr(p, "lora_unlearn_work", None)
         if work is not None and settings.decisions_wanted():
             p.extra_generation_params.update(decided(work, p.lora_unlearn_slots, len(ps.samples)))
+
+
+def in_prompt(p: Any) -> set[str]:
+    """The LoRAs that a job's prompts name."""
+    named = (getattr(p, "extra_network_data", None) or {}).get("lora", [])
+    return {str(lora.positional[0]) for lora in named if lora.positional}
 
 
 def _choices() -> dict[str, Any]:

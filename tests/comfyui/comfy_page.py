@@ -126,6 +126,13 @@ class Page:
             kind, name, value,
         )  # fmt: skip
 
+    def look_at(self, kind: str) -> None:
+        """Bring a node into the middle: nodes out of sight are not drawn."""
+        self.driver.execute_script(
+            "app.canvas.ds.scale = 0.8; app.canvas.centerOnNode(app.graph._nodes.find(n => n.type == arguments[0]))",
+            kind,
+        )
+
     def press_run(self) -> None:
         """Press Run."""
         self.click("button[aria-label=Run]")

@@ -126,6 +126,7 @@ def test_before_and_after_are_seen_side_by_side_in_the_node(page):
 
 def test_the_read_out_is_seen_in_its_node(page):
     page.template("strength-and-toggle-stack")
+    page.look_at("LoraUnlearnGateReadout")
     run(page)
     page.until(lambda: page.node("LoraUnlearnGateReadout")["pictures"] == 1, "the chart in the node")
     assert "threshold" in page.text_on("LoraUnlearnGateReadout")

@@ -108,6 +108,44 @@ def test_gradients_reach_the_adapter_and_no_weight_changes(family, pack, demo, b
     assert all(torch.equal(before[name], value) for name, value in model.model.named_parameters())
 
 
+SIZES = {
+    "sd1": ("SD15", {"context_dim": 768, "use_linear_in_transformer": False}, 768, {"cross_v": 16, "cross_kv": 32}),
+    "sd2": ("SD20", {"context_dim": 1024, "use_linear_in_transformer": True}, 1024, {"cross_v": 16, "cross_kv": 32}),
+    "sdxl": ("SDXL", {"context_dim": 2048, "use_linear_in_transformer": True}, 2048, {"cross_v": 70, "cross_kv": 140}),
+}
+"""ComfyUI's description of the real models, the width of their text, and how many layers there are to train."""
+REAL = {
+    "sd1": dict(num_res_blocks=[2] * 4, channel_mult=[1, 2, 4, 4], transformer_depth=[1, 1, 1, 1, 1, 1, 0, 0]),
+    "sdxl": dict(num_res_blocks=[2] * 3, channel_mult=[1, 2, 4], transformer_depth=[0, 0, 2, 2, 10, 10]),
+}
+REAL["sd1"] |= dict(transformer_depth_middle=1, transformer_depth_output=[1] * 9 + [0] * 3)
+REAL["sd2"] = REAL["sd1"]
+REAL["sdxl"] |= dict(transformer_depth_middle=10, transformer_depth_output=[10] * 3 + [2] * 3 + [0] * 3)
+REAL["sdxl"] |= dict(num_classes="sequential", adm_in_channels=2816)
+
+
+@pytest.mark.parametrize("family", SIZES)
+def test_the_real_widths_of_a_family(family, host, pack):
+    """The networks of full size, without memory: only the names and shapes of their layers."""
+    from types import SimpleNamespace
+
+    import comfy.supported_models
+    import comfy_tiny
+
+    name, more, width, counts = SIZES[family]
+    config = getattr(comfy.supported_models, name)({**comfy_tiny.UNET, "model_channels": 320, **REAL[family], **more})
+    config.set_inference_dtype(torch.float16, None)
+    model = SimpleNamespace(model=config.get_model({}, "", device=torch.device("meta")))
+    families, choose = pack("nodes.families"), pack("lora_unlearn.hosts.layers").choose
+    assert families.family_of(model) == family
+    every = families.linears(model, family)
+    for selector, count in counts.items():
+        found = choose(every, families.selectors(family), selector)
+        assert len(found) == count
+        assert {target.shape[1] for target in found.values()} == {width}
+        assert {target.shape[0] for target in found.values()} <= {320, 640, 1280}
+
+
 def test_another_kind_of_model_is_named_in_one_sentence(pack, build, demo):
     import comfy.model_base
 

@@ -211,6 +211,36 @@ def test_inspecting_tells_what_an_eraser_is(node, cat):
     assert f"opens from a score of {cat.gate.threshold:.3f}" in text and cat.base_hash in text
 
 
+def test_inspecting_tells_what_is_kept_and_clears_it(node, pack, cat):
+    cache = pack("nodes.cache")
+    cache.CACHE.put("0" * 32, cat)
+    text = node("LoraUnlearnInspectEraser", eraser=cat)[0]
+    files = list(cache.cache_folder().glob("*.safetensors"))
+    assert f"kept erasers: {len(files)}, " in text and f" of 512 MB, in {cache.cache_folder()}" in text
+    text = node("LoraUnlearnInspectEraser", eraser=cat, kept_erasers="clear all")[0]
+    assert text.endswith(f"kept erasers: {len(files)} deleted") and not list(cache.cache_folder().glob("*"))
+    assert cache.CACHE.get("0" * 32) is None
+
+
+def test_the_cache_lets_the_oldest_go_when_it_is_full(pack, cat, monkeypatch):
+    import os
+
+    cache = pack("nodes.cache")
+    cache.CACHE.clear()
+    for index in range(4):
+        cache.CACHE.put(f"{index}" * 32, cat)
+        path = cache.cache_folder() / f"{str(index) * 32}.safetensors"
+        os.utime(path, (1000 + index, 1000 + index))
+    monkeypatch.setattr(cache, "LIMIT", 2.5 * path.stat().st_size)
+    cache.CACHE.put("9" * 32, cat)
+    assert sorted(path.name[0] for path in cache.cache_folder().glob("*.safetensors")) == ["3", "9"]
+
+
+def test_the_sheet_needs_an_autoencoder(node, pack, demo, cat):
+    given = {"model": demo.model, "clip": demo.clip, "vae": None, "eraser": cat, "prompts": "", "strength": 1.0}
+    assert "connect VAE" in error_of(node, pack, "LoraUnlearnBeforeAfter", **given, **DRAW)
+
+
 def test_the_merged_file_does_in_a_stock_loader_what_both_files_do(node, host, demo, cat, dog, files, sample):
     import folder_paths
 

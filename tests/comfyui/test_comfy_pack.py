@@ -52,8 +52,14 @@ import tomllib
 before, known = set(sys.modules), set(nodes.NODE_CLASS_MAPPINGS)
 assert asyncio.run(nodes.load_custom_node(pack, module_parent="custom_nodes"))
 new = {name.removeprefix(pack).split(".")[0] for name in set(sys.modules) - before if not name.startswith(pack)}
+loaded = [name.rpartition("lora-unlearn.")[2] for name in sys.modules]
+late = ("lora_unlearn.report", "lora_unlearn.evaluate", "lora_unlearn.demo.checkpoint")
+heavy = [name for name in loaded if name.startswith(late)]
+import torch
 model, clip, vae = nodes.NODE_CLASS_MAPPINGS["LoraUnlearnDemoCheckpoint"].execute().result
 found = {
+    "heavy": heavy,
+    "cuda": torch.cuda.is_initialized(),
     "nodes": sorted(set(nodes.NODE_CLASS_MAPPINGS) - known),
     "new": sorted(new),
     "parameters": sum(value.numel() for value in model.model.parameters()),
@@ -96,6 +102,11 @@ def test_the_published_files_load_in_a_fresh_host(loaded, host):
 def test_loading_imports_no_library_that_the_host_has_not_imported(loaded):
     found, _ = loaded
     assert set(found["new"]) - set(sys.stdlib_module_names) == set()
+
+
+def test_loading_touches_no_graphics_card_and_leaves_what_only_running_nodes_need(loaded):
+    found, _ = loaded
+    assert not found["cuda"] and found["heavy"] == []
 
 
 def test_nothing_runs_in_the_browser(published):

@@ -70,6 +70,91 @@ def test_a_training_that_changes_nothing_says_so(pack, demo, order, unchanged):
         pack("nodes.training").train_eraser(demo.model, demo.clip, weak)
 
 
+def test_every_setting_of_a_training_is_a_widget_with_the_defaults_of_fast_mode(pack, host):
+    from dataclasses import fields
+
+    known = host.NODE_CLASS_MAPPINGS["LoraUnlearnTrainEraser"].INPUT_TYPES()
+    widgets = {**known["required"], **known["optional"]}
+    default = pack("lora_unlearn.erase").MODES["fast"]
+    assert {field.name: widgets[field.name][1]["default"] for field in fields(default) if field.name != "seed"} == {
+        field.name: getattr(default, field.name) for field in fields(default) if field.name != "seed"
+    }
+
+
+def test_too_little_memory_is_told_before_the_start_with_what_to_lower(pack, demo, order, monkeypatch):
+    """The settings of the long form are refused; the one node lowers them by itself."""
+    import comfy.model_management as management
+
+    training, core = pack("nodes.training"), pack("lora_unlearn")
+    estimate, measure = (getattr(pack("lora_unlearn.estimate"), name) for name in ("estimate", "measure"))
+    with torch.inference_mode(False):
+        cost = measure(pack("nodes.denoiser").ComfyDenoiser(demo.model, demo.clip), order.settings)
+    room = estimate(cost, replace(order.settings, batch=2), "fast").memory
+
+    def leave(free):
+        real = management.get_free_memory
+        told = lambda device=None, more=False: real(device, more) if more else free  # noqa: E731
+        monkeypatch.setattr(management, "get_free_memory", told)
+
+    leave(room * 1.02)
+    with torch.inference_mode(), pytest.raises(core.UnlearnError, match=r"batch of 4 takes .* free; lower batch to 2"):
+        training.train_eraser(demo.model, demo.clip, order)
+    with torch.inference_mode():
+        adapter = training.train_eraser(demo.model, demo.clip, replace(order, may_lower_batch=True))
+    assert adapter.settings.batch == 2 and not adapter.settings.offload
+    training.CACHE.clear()
+    leave(1000)
+    with torch.inference_mode(), pytest.raises(core.UnlearnError, match="even with a batch of 1"):
+        training.train_eraser(demo.model, demo.clip, replace(order, may_lower_batch=True))
+
+
+def test_memory_that_runs_out_in_mid_training_is_one_sentence(pack, demo, order, unchanged, monkeypatch):
+    import comfy.model_management as management
+
+    training = pack("nodes.training")
+    real = training.erase
+
+    def greedy(*args, report, **kwargs):
+        def more(progress):
+            report(progress)
+            if progress.step == 3:
+                torch.empty(2**50)  # torch's own error
+
+        return real(*args, report=more, **kwargs)
+
+    monkeypatch.setattr(training, "erase", greedy)
+    with torch.inference_mode(), pytest.raises(management.OOM_EXCEPTION, match="lower batch or size in Train Eraser"):
+        training.train_eraser(demo.model, demo.clip, order)
+    monkeypatch.undo()
+    with torch.inference_mode():
+        assert training.train_eraser(demo.model, demo.clip, order).iterations == 12
+
+
+def test_a_full_disk_is_one_sentence_and_the_older_file_stays(run, cat):
+    import resource
+    import signal
+    from pathlib import Path
+
+    import folder_paths
+
+    path = Path(folder_paths.get_folder_paths("loras")[0]) / "full.safetensors"
+    path.write_bytes(b"older")
+    cat.save(path.with_name("given.safetensors"))
+    graph = {"1": ("LoraUnlearnLoadEraser", {"file": "given.safetensors"})}
+    graph["2"] = ("LoraUnlearnExportEraser", {"eraser": ("1", 0), "name": "full", "format": "LoRA"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # no file may grow over 1000 bytes
+    try:
+        error = run(graph).error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert "full.safetensors could not be written" in error and error.strip().count("\n") == 0
+    assert path.read_bytes() == b"older" and not list(path.parent.glob(".*.tmp"))
+    assert run(graph).error is None
+
+
 def test_train_apply_export_and_load_in_one_graph(run, pack):
     graph = one_node("a photo of a dog", 1)
     fast = {"iterations": 3, "batch": 4, "trajectories": 2, "trajectory_steps": 4}

@@ -90,8 +90,9 @@ class Page:
         answer = self.client.post("/gradio_api/queue/join", json=body)
         answer.raise_for_status()
         with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
-            outputs = {}
+            outputs, end = {}, time.monotonic() + LONGEST
             for line in stream.iter_lines():
+                assert time.monotonic() < end, f"{name} goes on for ever: {outputs}"
                 message = json.loads(line[5:]) if line.startswith("data:") else {}
                 if message.get("msg") in ("process_generating", "process_completed"):
                     if not message["success"]:
@@ -119,10 +120,10 @@ class Page:
 
     def last(self, name, kind="click", **given):
         """What is left after an event's last step."""
-        outputs = {}
-        for outputs in self.do(name, kind, **given):
-            pass
+        *_, outputs = self.do(name, kind, **given)
         return outputs
 
 
+LONGEST = 120.0
+"""Seconds that an event may take."""
 CHANGES = ("replace", "append", "add", "delete")

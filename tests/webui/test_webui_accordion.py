@@ -93,13 +93,32 @@ def test_two_erasers_decide_each_for_itself(server, cat, dog):
 
 
 def test_an_infotext_brings_the_settings_back(server, cat, dog):
+    erased = server.draw(CAT, True, cat, 0.75, "auto", dog, 2.0, "on")
+    pasted = server.call("/test/paste", {"infotext": erased.infotexts[0]})["values"]
+    assert pasted == [True, cat, "0.75", "auto", dog, "2", "on", "none", 1.0, "auto"]
+    assert same(server.draw(CAT, *pasted).pictures, erased.pictures)
+    plain = server.draw(CAT)
+    assert "Eraser" not in plain.infotexts[0]
+    assert server.call("/test/paste", {"infotext": plain.infotexts[0]})["values"] == [False, *[None] * 9]
+
+
+def test_an_infotext_brings_the_settings_back_by_the_api(server, cat, dog):
+    if server.kind.name == "Forge":
+        pytest.xfail("Forge's own API fails on every infotext")
     erased = server.draw(CAT, True, cat, 0.75, "auto", dog, 2.0, "on", cfg_scale=4)
     again = server.call("/sdapi/v1/txt2img", {"infotext": erased.infotexts[0], "do_not_save_samples": True})
     assert again["images"] == erased.raw["images"]
-    plain = server.draw(CAT, cfg_scale=4)
-    assert "Eraser" not in plain.infotexts[0]
-    again = server.call("/sdapi/v1/txt2img", {"infotext": plain.infotexts[0], "do_not_save_samples": True})
-    assert again["images"] == plain.raw["images"]
+
+
+def test_an_eraser_for_another_family_is_refused_in_one_sentence(server, cat):
+    folder = server.data / "models" / "lora-unlearn"
+    content = (folder / f"{cat}.safetensors").read_bytes()
+    assert content.count(rb"\"family\": \"demo\"") == 1
+    (folder / "other.safetensors").write_bytes(content.replace(rb"\"family\": \"demo\"", rb"\"family\": \"sd1\" "))
+    told = server.draw(CAT, True, "other", 1.0, "auto")
+    (folder / "other.safetensors").unlink()
+    assert "was made for sd1, the loaded model is demo" in told.infotexts[0]
+    assert same(told.pictures, server.draw(CAT).pictures)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_webui_accordion import CAT, DOG, same
+
+from lora_unlearn import Adapter, Gate
 
 pytestmark = pytest.mark.webui
 
@@ -70,3 +74,26 @@ def test_nothing_is_left_on_the_model_between_pictures(server, cat):
     server.draw(DOG, True, cat, 1.0, "on")
     assert server.call("/test/marks", {}) == before
     assert before["left"] == [] and np.isfinite(before["weights"])
+
+
+def test_a_gate_that_probes_the_network_works_too(server, cat):
+    folder = server.data / "models" / "lora-unlearn"
+    made = Adapter.load(folder / f"{cat}.safetensors")
+    replace(made, gate=Gate(step=0.2, threshold=0.5)).save(folder / "probing.safetensors")
+    for strength in (1.0, 2.0):
+        erased = server.draw(CAT, True, "probing", strength, "auto", batch_size=2)
+        assert all("open, score" in text and "threshold 0.50" in text for text in erased.infotexts)
+        assert not same(erased.pictures, server.draw(CAT, batch_size=2).pictures)
+        closed = server.draw(DOG, True, "probing", strength, "auto", batch_size=2)
+        assert all("closed, score" in text for text in closed.infotexts)
+        assert same(closed.pictures, server.draw(DOG, batch_size=2).pictures)
+    (folder / "probing.safetensors").unlink()
+
+
+def test_models_of_other_kinds_are_refused_in_one_sentence(server):
+    told = server.call("/test/refusals", {})
+    assert "an inpainting or editing model (9 channels)" in told["inpainting"]
+    assert "an SDXL refiner" in told["refiner"]
+    assert "text of width 99" in told["unknown"] and "text of width 2048" in told["sdxl without its label"]
+    assert ("--lowvram" in told["low memory"]) == (server.kind.name == "A1111")
+    assert all(sentence.count(". ") == 0 for sentence in told.values())

@@ -167,5 +167,12 @@ def test_the_hosts_password_guards_the_routes(name, tmp_path):
         assert guarded.ask(f"{API}/list")[0] == 401
         assert guarded.ask(f"{API}/list", user="someone:wrong")[0] == 401
         assert guarded.ask(f"{API}/list", user="someone:secret") == (200, {"erasers": []})
+        # Forge has loaded no model yet: the job has it loaded
+        assert guarded.ask(f"{API}/erase", {"concept": "cat", "preset": "quick"}, user="someone:secret")[0] == 200
+        end = time.monotonic() + 120
+        while (state := guarded.ask(f"{API}/status", user="someone:secret")[1])["phase"] == "running":
+            assert time.monotonic() < end
+            time.sleep(0.3)
+        assert state["phase"] == "done"
     finally:
         guarded.stop()

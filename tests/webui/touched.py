@@ -38,7 +38,7 @@ TOUCHED: list[tuple[str, str | dict[str, str], str]] = [
         "modules/processing.py",
         "StableDiffusionProcessingTxt2Img process_images sample comment extra_generation_params sd_model prompt "
         "negative_prompt seed subseed steps cfg_scale width height sampler_name batch_size n_iter do_not_save_samples "
-        "do_not_save_grid scripts script_args disable_extra_networks close images",
+        "do_not_save_grid scripts script_args disable_extra_networks close images extra_network_data scheduler",
     ),
     (
         ANY,
@@ -54,6 +54,7 @@ TOUCHED: list[tuple[str, str | dict[str, str], str]] = [
     ),
     (ANY, "modules/sd_samplers_cfg_denoiser.py", "CFGDenoiser step total_steps sampler"),
     (ANY, "modules/sd_samplers_common.py", "sampler_extra_args"),
+    (ANY, "modules/extra_networks.py", "positional"),
     (ANY, "modules/ui_common.py", "create_refresh_button"),
     (ANY, "modules/ui_components.py", "InputAccordion"),
     (ANY, "modules/sd_models.py", "sd_checkpoint_info"),

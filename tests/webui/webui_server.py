@@ -78,6 +78,18 @@ KINDS = {
 }
 
 
+def visible(home: Path, data: Path) -> Path:
+    """The host's folder, or a copy if a dot in its path keeps gradio from serving the page's own scripts."""
+    if not any(part.startswith(".") for part in home.parts):
+        return home
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        top = ("models", "outputs") if Path(folder) == home else ()
+        return [name for name in names if name.startswith(".") or name in ("__pycache__", *top)]
+
+    return Path(shutil.copytree(home, data / "host", ignore=left_out, symlinks=True))
+
+
 def furnish(data: Path) -> None:
     """Fill a data folder: the demo model for either host, the extension, and the tests' own probe beside it."""
     models = data / "models" / "Stable-diffusion"
@@ -142,7 +154,7 @@ class Server:
         data: its data folder.
     """
 
-    def __init__(self, kind: Kind, data: Path, flags: str = "") -> None:
+    def __init__(self, kind: Kind, data: Path, flags: str = "", home: Path | None = None) -> None:
         self.kind, self.data, self.log = kind, data, data / "log.txt"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -153,7 +165,7 @@ class Server:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(kind.python), "launch.py", *arguments, str(data)],
-                cwd=kind.home, env=environment, stdout=log, stderr=subprocess.STDOUT,
+                cwd=home or kind.home, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def wait(self, seconds: float = 300) -> None:

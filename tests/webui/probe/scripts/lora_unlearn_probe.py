@@ -4,7 +4,7 @@ import os
 import sys
 
 import torch
-from modules import script_callbacks, scripts, shared
+from modules import infotext_utils, script_callbacks, scripts, shared
 
 try:
     import huggingface_guess.model_list as known
@@ -49,6 +49,30 @@ def marks():
     total = sum(float(parameter.detach().double().abs().sum()) for parameter in unet.parameters())
     asking = sum(parameter.requires_grad for parameter in unet.parameters())
     return {"left": left, "weights": total, "asking": asking, "training": unet.training}
+
+
+def refusals():
+    """What is said of models that cannot be worked on; the loaded one plays them all."""
+    model, sd_model = part("model"), shared.sd_model
+    unet, told = model.unet_of(sd_model), {}
+    width = next(module for name, module in unet.named_modules() if name.endswith("attn2.to_k"))
+    for name, place, attribute, value in (
+        ("inpainting", unet, "in_channels", 9),
+        ("refiner", width, "in_features", 1280),
+        ("sdxl without its label", width, "in_features", 2048),
+        ("unknown", width, "in_features", 99),
+        ("low memory", shared.cmd_opts, "lowvram", True),
+    ):
+        before = getattr(place, attribute)
+        setattr(place, attribute, value)
+        try:
+            model.check_trainable(sd_model)
+            told[name] = ""
+        except ValueError as error:
+            told[name] = str(error)
+        finally:
+            setattr(place, attribute, before)
+    return told
 
 
 def break_next_step():
@@ -128,7 +152,22 @@ def reload():
     return {}
 
 
-CHECKS = {"reload": reload, "marks": marks, "break": break_next_step, "looks": lent(looks), "slopes": lent(slopes)}
+def paste(body: dict):
+    """The values that the accordion takes from a pasted infotext; None where it keeps its own."""
+    params = infotext_utils.parse_generation_parameters(body["infotext"])
+    script = next(s for s in scripts.scripts_txt2img.alwayson_scripts if s.title() == "Erase concepts")
+    return {"values": [read(params) for _, read in script.infotext_fields]}
+
+
+CHECKS = {
+    "paste": paste,
+    "refusals": refusals,
+    "reload": reload,
+    "marks": marks,
+    "break": break_next_step,
+    "looks": lent(looks),
+    "slopes": lent(slopes),
+}
 
 
 def app_started(demo, app):

@@ -1,0 +1,240 @@
+"""The tab in headless Chromium: in the app, and inside another page with every gradio that a web UI has.
+
+Needs selenium, Chromium and its driver. GRADIO_PYTHONS names further interpreters (separated as in PATH), each with
+another gradio, for example 3.41.2 and 4.40.0. Pictures of the pages go to the folder in SCREENSHOTS.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio")
+pytest.importorskip("selenium")
+
+from app_server import Server
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+
+from lora_unlearn import Adapter
+
+pytestmark = pytest.mark.browser
+PYTHONS = [sys.executable, *filter(None, os.environ.get("GRADIO_PYTHONS", "").split(os.pathsep))]
+SHOTS = os.environ.get("SCREENSHOTS")
+WIDE, NARROW = 1280, 400
+PATIENCE = 400.0
+"""Seconds that a busy machine may take."""
+
+
+class Browser:
+    """One page in Chromium."""
+
+    def __init__(self, width=WIDE):
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+        for word in (
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            f"--window-size={width},1000",
+        ):
+            options.add_argument(word)
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+        self.width = width
+        self.resize(1000)
+
+    def resize(self, height):
+        size = {"width": self.width, "height": height, "deviceScaleFactor": 1, "mobile": self.width <= NARROW}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def find(self, name, inner=""):
+        return self.driver.find_element(By.CSS_SELECTOR, f"#lora_unlearn_{name} {inner}".strip())
+
+    def text(self, name):
+        try:
+            return self.find(name).text
+        except WebDriverException:
+            return ""
+
+    def until(self, check, seconds=PATIENCE):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                if found := check():
+                    return found
+            except WebDriverException:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(self.driver.find_element(By.TAG_NAME, "body").text)
+
+    def type(self, name, words):
+        self.until(lambda: self.find(name, ":is(input, textarea)").is_displayed())
+        field = self.find(name, ":is(input, textarea)")
+        field.clear()
+        field.send_keys(words)
+
+    def press(self, name):
+        def pressed():
+            button = self.driver.find_element(
+                By.CSS_SELECTOR, f"button#lora_unlearn_{name}, #lora_unlearn_{name} button"
+            )
+            button.click()
+            return button.is_enabled() or True
+
+        self.until(pressed)
+
+    def choose(self, name, label):
+        """Click one of a radio's labels."""
+        self.until(lambda: self.find(name, f"label:has(input[value={label}])").click() or True)
+
+    def tab(self, name):
+        def opened():
+            buttons = self.driver.find_elements(By.TAG_NAME, "button")
+            next(button for button in buttons if button.text.strip() == name and button.is_displayed()).click()
+            return True
+
+        self.until(lambda: any(b.text.strip() == name for b in self.driver.find_elements(By.TAG_NAME, "button")))
+        self.until(opened)
+
+    def shot(self, name):
+        """Keep a picture of the whole page, where pictures are kept."""
+        if SHOTS:
+            time.sleep(1)
+            self.resize(min(4000, self.driver.execute_script("return document.documentElement.scrollHeight")))
+            time.sleep(0.5)
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            self.driver.save_screenshot(str(Path(SHOTS) / f"{name}.png"))
+            self.resize(1000)
+
+    def asked(self):
+        """Every address that was asked for so far."""
+        events = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
+        sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        return [address for address in sent if not address.startswith(("data:", "blob:"))]
+
+    def too_wide(self):
+        """By how many pixels the page is wider than its window."""
+        return self.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+
+
+@pytest.fixture
+def browser():
+    opened = []
+
+    def start(address, **options):
+        found = Browser(**options)
+        opened.append(found)
+        found.driver.get(address)
+        return found
+
+    yield start
+    for found in opened:
+        found.driver.quit()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    running = []
+
+    def start(*words, **options):
+        running.append(Server(tmp_path, *words, **options))
+        return running[-1].wait()
+
+    yield start
+    for server in running:
+        server.close()
+
+
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.removeprefix("/").replace("/", "-"))
+def test_the_tab_inside_another_page(browser, serve, python, tmp_path):
+    """Erase, reload in the middle, stop, resume, export, look at the library."""
+    server = serve(start=(python, str(Path(__file__).with_name("nested_tab.py")), str(tmp_path)))
+    name = Path(python).parents[1].name
+    page = browser(server.address)
+    page.tab("Erase concept")
+    page.type("concept", "cat")
+    page.press("erase")
+    page.until(lambda: "redirected" in page.text("course"))
+    page.driver.refresh()
+    page.tab("Erase concept")
+    page.until(lambda: "Erasing cat" in page.text("progress"))
+    page.until(lambda: "On the way" in page.text("course"))
+    page.shot(f"{name}-training")
+    page.press("stop")
+    page.until(lambda: "Stopped after" in page.text("progress"))
+    assert Adapter.load(tmp_path / "erasers" / "cat.safetensors").partial
+    page.until(lambda: "Resume cat" in page.text("resume"))
+    page.press("resume")
+    page.until(lambda: "Done" in page.text("progress"))
+    assert "Switch it on under txt2img." in page.text("progress")
+    assert "byte for byte" in page.text("sheet") and "closed, score" in page.text("gate")
+    assert not Adapter.load(tmp_path / "erasers" / "cat.safetensors").partial
+    page.shot(f"{name}-done")
+    page.press("export")
+    page.until(lambda: "erase cat.safetensors" in page.text("note"))
+    assert (tmp_path / "loras" / "erase cat.safetensors").is_file()
+    page.tab("My erasers")
+    page.until(lambda: "erases cat" in page.text("table"))
+    page.type("new_name", "feline")
+    page.press("rename")
+    page.until(lambda: "feline" in page.text("table"))
+    page.shot(f"{name}-library")
+    page.press("delete")
+    page.until(lambda: "no erasers yet" in page.text("table"))
+    assert (tmp_path / "erasers" / "trash" / "feline.safetensors").is_file()
+    page.tab("Help")
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
+    server = serve()
+    page = browser(server.address, width=width)
+    page.until(lambda: "Type a concept" in page.text("progress"))
+    page.shot(f"app-{width}-start")
+    page.press("erase")
+    page.until(lambda: "The concept is empty" in page.text("note"))
+    page.type("concept", "cat")
+    page.choose("preset", "quick")
+    page.until(lambda: "a few seconds" in page.text("estimate"))
+    page.press("erase")
+    page.until(lambda: "Done" in page.text("progress"))
+    page.shot(f"app-{width}-done")
+    assert page.too_wide() <= 0
+    page.tab("Draw")
+    page.type("draw_eraser", "cat")
+    page.until(lambda: [o for o in page.driver.find_elements(By.CSS_SELECTOR, "[role=option]") if o.text == "cat"])
+    next(o for o in page.driver.find_elements(By.CSS_SELECTOR, "[role=option]") if o.text == "cat").click()
+    page.press("draw")
+    page.until(lambda: "open, score" in page.text("decided"))
+    page.until(lambda: page.find("gallery", "img").get_attribute("naturalWidth") == "128")
+    page.shot(f"app-{width}-draw")
+    assert page.too_wide() <= 0
+    assert {address.split("/")[2] for address in page.asked()} == {server.address.split("/")[2]}
+    complaints = [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not complaints
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_two_windows_and_one_training(browser, serve):
+    server = serve()
+    first, second = browser(server.address), browser(server.address)
+    first.until(lambda: "Type a concept" in first.text("progress"))
+    second.until(lambda: "Type a concept" in second.text("progress"))
+    first.type("concept", "cat")
+    second.type("concept", "dog")
+    first.press("erase")
+    first.until(lambda: "Erasing cat" in first.text("progress"))
+    second.press("erase")
+    second.until(lambda: "one training at a time is enough" in second.text("note"))
+    second.until(lambda: "Erasing cat" in second.text("progress"))
+    second.press("stop")
+    for page in (first, second):
+        page.until(lambda page=page: "Stopped" in page.text("progress"))
