@@ -8,6 +8,7 @@ import time
 
 import pytest
 from extension_parts import NAME, part
+from PIL import ImageChops, ImageStat
 
 from lora_unlearn import Adapter, Eraser, Sampling, generate
 
@@ -41,6 +42,9 @@ def test_an_eraser_is_made_and_what_it_takes_is_told(studio, order, pipe):
     assert not adapter.partial and adapter.gate.false_open_rate == 0.01
     expected = generate(pipe, ["a photo of a cat"], [0], part("work").SHEET, [Eraser(adapter)])
     assert expected[0].image.tobytes() == concept.after[0].image.tobytes()
+    last = generate(pipe, ["a photo of a cat"], [0], part("work").PREVIEW, [Eraser(adapter, mode="on")])
+    difference = ImageChops.difference(last[0].image.convert("RGB"), state.previews[-1].image.convert("RGB"))
+    assert max(ImageStat.Stat(difference).mean) < 1  # the file's values are rounded, the preview's are not
 
 
 def test_previews_do_not_change_what_is_learned(studio, order):
@@ -85,6 +89,7 @@ def test_a_second_training_at_the_same_time_gets_a_sentence(studio, order, refus
     sentence = refused(studio.erase, order("dog"))
     assert "Erasing cat is under way" in sentence
     assert "one training at a time" in refused(studio.resume)
+    assert "one training at a time" in refused(studio.gauge, order())
     assert refused(studio.check_idle, "cat").startswith("Erasing cat")
     stop_in_training(studio)
     studio.erase(order("dog"))
