@@ -1,4 +1,4 @@
-"""What autograd keeps for the backward pass: copies, or everything in main memory.
+"""The backward pass through a host's network: what autograd keeps for it, and at what scale gradients travel.
 
 A training through a whole network keeps many times what sampling needs. Graphics cards that cannot hold it may
 leave it in main memory (activation offloading): slower by two copies, in exchange for hardly more than sampling takes.
@@ -6,14 +6,24 @@ leave it in main memory (activation offloading): slower by two copies, in exchan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
+LOSS_SCALE = 2.0**12
+"""A mean over a latent's values leaves each a gradient near 1e-6, too small for float16; a power of two is exact."""
 _OFFLOADED: ContextVar[bool] = ContextVar("offloaded", default=False)
+
+
+def scaled_backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+    """Gradients of a loss for float32 parameters, sent through the network at `LOSS_SCALE` (arXiv 1710.03740)."""
+    torch.autograd.backward(loss * LOSS_SCALE, inputs=list(parameters))
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad /= LOSS_SCALE
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .activations import offloaded
+from .activations import offloaded, scaled_backward
 from .adapter import Adapter
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, derivative
@@ -64,7 +64,7 @@ def train_paper(
                 return Trained(lora, False, None, step - 1, losses)
             loss = _loss(denoiser, lora, prompts, settings, generator)
             optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss, inputs=list(lora.parameters()))
+            scaled_backward(loss, list(lora.parameters()))
             optimizer.step()
             losses.append(loss.item())
             report(Progress("training", step, settings.iterations, losses[-1], lora=lora))

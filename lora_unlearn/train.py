@@ -10,7 +10,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from .activations import offloaded
+from .activations import offloaded, scaled_backward
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, Target
 from .directions import discriminant, factors, token_edit
@@ -214,7 +214,7 @@ def _fit(
         chosen = states[torch.randint(0, len(states), (settings.batch,), generator=generator)]
         loss = eraser_loss(denoiser, lora, prompts, chosen, settings)
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=parameters)
+        scaled_backward(loss, parameters)
         optimizer.step()
         losses.append(loss.item())
         progress = Progress("training", step, settings.iterations, losses[-1], lora=lora)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
-from lora_unlearn.activations import offloaded, private_copies
+from lora_unlearn.activations import offloaded, private_copies, scaled_backward
 
 
 class InPlace(nn.Module):
@@ -46,3 +46,16 @@ def test_a_training_with_offloading_gives_the_same_adapter(pipe):
     ]
     for (name, first), (_, second) in zip(made[0].items(), made[1].items(), strict=True):
         assert torch.allclose(first.up, second.up, rtol=2e-3, atol=1e-4), name
+
+
+def test_gradients_survive_a_network_in_half_precision():
+    layer = nn.Linear(4, 4, bias=False).half().requires_grad_(False)
+    up, x = nn.Parameter(torch.zeros(4, 2)), torch.randn(4096, 4, generator=torch.Generator().manual_seed(0))
+
+    def loss(network):
+        return (network(1e-4 * (x + x[:, :2] @ up.T)).float() - 1).square().mean()
+
+    scaled_backward(loss(lambda value: layer(value.half())), [up])
+    half, up.grad = up.grad, None
+    torch.autograd.backward(loss(lambda value: value @ layer.weight.float().T))
+    assert (half - up.grad).norm() < 0.01 * up.grad.norm()
