@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import BatchNorm2d, Conv2d, Linear, ReLU
 
 from ..errors import UnlearnError
 from ..files import read_safetensors
@@ -26,17 +27,17 @@ class Judge(nn.Module):
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
             layers += [
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-                nn.Conv2d(after, after, 3, padding=1, stride=2),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
+                Conv2d(before, after, 3, padding=1),
+                BatchNorm2d(after),
+                ReLU(),
+                Conv2d(after, after, 3, padding=1, stride=2),
+                BatchNorm2d(after),
+                ReLU(),
             ]
         self.body = nn.Sequential(*layers)
-        self.thing = nn.Linear(4 * width, len(LABELS))
-        self.presence = nn.Linear(8 * width, len(THINGS))
-        self.style = nn.Linear(4 * width, len(STYLES))
+        self.thing = Linear(4 * width, len(LABELS))
+        self.presence = Linear(8 * width, len(THINGS))
+        self.style = Linear(4 * width, len(STYLES))
 
     def features(self, pictures: Tensor) -> Tensor:
         """The last feature map, (B,128,4,4)."""
