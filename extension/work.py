@@ -20,6 +20,8 @@ from .state import Board, Pair, Stage
 
 NEIGHBOURS = 3
 SHEET, PREVIEW = Sampling(steps=20, guidance_scale=7.0), Sampling(steps=12, guidance_scale=7.0)
+GUIDANCE = {"flux": 1.0, "demo": 5.0}
+"""Guidance of the families that another one suits: Flux knows none, and the demo model draws best at this."""
 
 
 End = dict[str, object]
@@ -75,8 +77,8 @@ class Work:
 
 
 def fitting(sampling: Sampling, denoiser: Denoiser) -> Sampling:
-    """The way of sampling that suits a model: Flux knows no guidance."""
-    return replace(sampling, guidance_scale=1.0) if denoiser.family == "flux" else sampling
+    """The way of sampling that suits a model."""
+    return replace(sampling, guidance_scale=GUIDANCE.get(denoiser.family, sampling.guidance_scale))
 
 
 def compare(work: Work, lent: Lent, adapter: Adapter, pictures: int) -> None:

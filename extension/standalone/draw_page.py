@@ -7,11 +7,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from lora_unlearn import Eraser, Picture, Sampling, UnlearnError
+from lora_unlearn import Eraser, Picture, Sampling, UnlearnError, denoiser_for
 from lora_unlearn.errors import is_memory
 
 from .. import compat, panels
 from ..studio import SHORTAGE, Studio
+from ..work import SHEET, fitting
 from .host import PipelineHost
 
 NONE = "none"
@@ -63,12 +64,13 @@ class DrawPage:
         return [self.eraser, strength, gate]
 
     def _sampling(self) -> list[Any]:
+        guidance = fitting(SHEET, denoiser_for(self.host.pipe)).guidance_scale
         with gr.Row():
             seed = gr.Number(label="Seed", value=0, precision=0, elem_id="lora_unlearn_draw_seed")
             count = gr.Slider(1, MOST, value=2, step=1, label="Pictures", elem_id="lora_unlearn_draw_count")
         with gr.Row():
             steps = gr.Slider(1, 100, value=25, step=1, label="Steps", elem_id="lora_unlearn_draw_steps")
-            scale = gr.Slider(1, 20, value=7, step=0.5, label="Guidance", elem_id="lora_unlearn_draw_guidance")
+            scale = gr.Slider(1, 20, value=guidance, step=0.5, label="Guidance", elem_id="lora_unlearn_draw_guidance")
         return [seed, count, steps, scale]
 
     def refresh(self, chosen: str | None) -> Any:

@@ -16,6 +16,7 @@ from .xyz import add_axes
 
 NAME, PLACE = "Erase concept", "lora_unlearn"
 """The tab's title, and its name in the page."""
+HINT = "Switch it on in the accordion under txt2img or img2img."
 
 
 def register() -> None:
@@ -32,7 +33,7 @@ def register() -> None:
 
     script_callbacks.on_ui_settings(add_settings)
     script_callbacks.on_before_ui(add_axes)
-    script_callbacks.on_ui_tabs(lambda: [(build(studio), NAME, PLACE)])
+    script_callbacks.on_ui_tabs(lambda: [(build(studio, hint=HINT), NAME, PLACE)])
     script_callbacks.on_app_started(app_started)
     script_callbacks.on_cfg_denoiser(watch)
     script_callbacks.on_script_unloaded(unload)

@@ -40,9 +40,9 @@ def test_an_eraser_is_made_and_what_it_takes_is_told(studio, order, pipe):
     assert state.message.startswith("Done") and "'cat'" in state.message
     adapter = Adapter.load(studio.host.erasers / "cat.safetensors")
     assert not adapter.partial and adapter.gate.false_open_rate == 0.01
-    expected = generate(pipe, ["a photo of a cat"], [0], part("work").SHEET, [Eraser(adapter)])
+    expected = generate(pipe, ["a photo of a cat"], [0], Sampling(3, 5.0), [Eraser(adapter)])
     assert expected[0].image.tobytes() == concept.after[0].image.tobytes()
-    last = generate(pipe, ["a photo of a cat"], [0], part("work").PREVIEW, [Eraser(adapter, mode="on")])
+    last = generate(pipe, ["a photo of a cat"], [0], Sampling(3, 5.0), [Eraser(adapter, mode="on")])
     difference = ImageChops.difference(last[0].image.convert("RGB"), state.previews[-1].image.convert("RGB"))
     assert max(ImageStat.Stat(difference).mean) < 1  # the file's values are rounded, the preview's are not
 
