@@ -61,6 +61,7 @@ class EraserScript(scripts.Script):
                 allow_custom_value=True,
                 label=f"Eraser {number}",
                 elem_id=self.elem_id(f"name_{number}"),
+                min_width=120,
             )
             create_refresh_button(name, lambda: None, _choices, self.elem_id(f"refresh_{number}"))
             strength = gr.Slider(
@@ -70,8 +71,11 @@ class EraserScript(scripts.Script):
                 value=1.0,
                 label="Strength",
                 elem_id=self.elem_id(f"strength_{number}"),
+                min_width=120,
             )
-            gate = gr.Radio(list(GATES), value="auto", label="Gate", elem_id=self.elem_id(f"gate_{number}"))
+            gate = gr.Radio(
+                list(GATES), value="auto", label="Gate", elem_id=self.elem_id(f"gate_{number}"), min_width=230
+            )
         return name, strength, gate
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:

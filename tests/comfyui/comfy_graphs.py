@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 Graph = dict[str, tuple[str, dict[str, Any]]]
@@ -34,3 +35,11 @@ def sampling(model: str, prompt: str, count: int, seed: int, cfg: float) -> Grap
         "7": ("VAEDecode", {"samples": ("6", 0), "vae": ("1", 2)}),
         "8": ("PreviewImage", {"images": ("7", 0)}),
     }
+
+
+def made_by(host: ModuleType, name: str, **inputs: Any) -> Any:
+    """The first output of one node, called by itself; nodes of the newer and of the older kind."""
+    kind = host.NODE_CLASS_MAPPINGS[name]
+    if hasattr(kind, "execute"):
+        return kind.execute(**inputs).args[0]
+    return getattr(kind(), kind.FUNCTION)(**inputs)[0]

@@ -13,6 +13,23 @@ ROOT = Path(__file__).parents[2]
 NOTES = {"Note", "MarkdownNote"}
 """Nodes that only the page knows."""
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+OLDER: dict[str, tuple[str, dict[str, Any]]] = {
+    "train-and-export": (
+        "LoraUnlearnTrainEraser",
+        {
+            **{"concept": "cat", "mode": "fast", "iterations": 60, "replace_with": "", "keep": "", "also": ""},
+            **{"batch": 16, "learning_rate": 0.002, "rank": 4, "scale": 1.0, "gamma": 1.0, "trajectories": 8},
+            **{"trajectory_steps": 20, "guidance_scale": 4.0, "enough": 0.98, "objective": "unguide", "down": "edit"},
+            **{"selector": "cross_v", "size": 0, "seed": 7, "cache": False},
+        },
+    ),
+    "erase-concept-one-node": (
+        "LoraUnlearnEraseConcept",
+        {"concept": "cat", "strength": 1.0, "enabled": True, "preset": "balanced", "replace_with": "dog"},
+    ),
+}
+"""Workflows as an older version of the pack saved them: the file that is there now, a node of it, and that node's
+widgets of then, in their order of then. They are what people have: this table does not change with the schemas."""
 CONTROL = "control_after_generate"
 """The widget that the page adds below a seed."""
 
@@ -52,8 +69,11 @@ def slots_of(kind: type) -> list[str]:
 
 
 def values_of(node: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """A node's widget values by name."""
-    return dict(zip(widgets_of(kind), node["widgets_values"], strict=True))
+    """A node's widget values by name; those that the file does not hold yet keep their defaults, as on the page."""
+    names, saved = widgets_of(kind), node["widgets_values"]
+    assert len(saved) <= len(names)
+    missing = {name: inputs_of(kind)[name][1]["default"] for name in names[len(saved) :]}
+    return {**dict(zip(names, saved, strict=False)), **missing}
 
 
 def api_form(nodes: Iterable[Mapping[str, Any]], links: Mapping[int, Any], kinds: Mapping[str, type]) -> Graph:
@@ -77,3 +97,12 @@ def api_form(nodes: Iterable[Mapping[str, Any]], links: Mapping[int, Any], kinds
 def origins(workflow: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     """Where each link of a workflow comes from."""
     return {link: (str(node), slot) for link, node, slot, *_ in workflow["links"]}
+
+
+def older(name: str) -> dict[str, Any]:
+    """A workflow of `OLDER` as the page of then saved it."""
+    workflow, (kind, values) = read(ROOT / "workflows" / f"{name}.json"), OLDER[name]
+    (node,) = [node for node in workflow["nodes"] if node["type"] == kind]
+    node["widgets_values"] = list(values.values())
+    node["inputs"] = [slot for slot in node["inputs"] if "widget" not in slot or slot["name"] in values]
+    return workflow

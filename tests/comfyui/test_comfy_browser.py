@@ -9,8 +9,10 @@ pytest.importorskip("selenium", reason="the browser tests need selenium")
 
 from comfy_page import CHROME, DRIVER, Page, browser
 from comfy_server import Live
+from comfy_workflows import OLDER, older
 
 pytestmark = [
+    pytest.mark.comfyui,
     pytest.mark.browser,
     pytest.mark.skipif(not (CHROME and DRIVER), reason="there is no chromium with its chromedriver"),
 ]
@@ -113,6 +115,24 @@ def listed(page):
         "app.graph.clear(); const n = LiteGraph.createNode('LoraLoader'); app.graph.add(n);"
         "return n.widgets.find(w => w.name == 'lora_name').options.values"
     )
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_a_workflow_of_an_older_version_opens_with_the_values_it_was_saved_with(page, name):
+    kind, saved = OLDER[name]
+    page.driver.execute_async_script("app.loadGraphData(arguments[0]).then(arguments[1])", older(name))
+    assert saved.items() <= page.node(kind)["values"].items()
+    sent = page.driver.execute_async_script("app.graphToPrompt().then(p => arguments[0](p.output))")
+    (own,) = [node["inputs"] for node in sent.values() if node["class_type"] == kind]
+    assert saved.items() <= own.items()
+    assert {key: own[key] for key in own.keys() - saved.keys() if not isinstance(own[key], list)} == NEW[kind]
+
+
+NEW = {
+    "LoraUnlearnTrainEraser": {"offload": False},
+    "LoraUnlearnEraseConcept": {"keep": "", "also": "", "seed": 0, "gate": "auto", "cache": True},
+}
+"""What came later, with its defaults."""
 
 
 def test_before_and_after_are_seen_side_by_side_in_the_node(page):

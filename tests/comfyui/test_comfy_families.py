@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from comfy_graphs import made_by
 
 pytestmark = pytest.mark.comfyui
 
@@ -73,6 +74,41 @@ def test_the_stock_loader_makes_the_same_of_the_file(family, selector, host, pac
     assert (latents(host, demo, ours) - theirs).abs().max() / scale < rounding
     several = {"cfg": 4.0, "steps": 3}
     assert torch.equal(latents(host, demo, closed, **several), latents(host, demo, model, **several))
+
+
+def guided(host, demo, model, guider, text="a cat"):
+    """Latents as graphs for these families draw them: a guider node and Sampler Custom (Advanced)."""
+    with torch.inference_mode():
+        positive, negative = (made_by(host, "CLIPTextEncode", clip=demo.clip, text=words) for words in (text, ""))
+        if guider == "BasicGuider":
+            positive = made_by(host, "FluxGuidance", conditioning=positive, guidance=3.5)
+            chosen = made_by(host, guider, model=model, conditioning=positive)
+        else:
+            chosen = made_by(host, guider, model=model, positive=positive, negative=negative, cfg=4.0)
+        return made_by(
+            host,
+            "SamplerCustomAdvanced",
+            noise=made_by(host, "RandomNoise", noise_seed=3),
+            guider=chosen,
+            sampler=made_by(host, "KSamplerSelect", sampler_name="euler"),
+            sigmas=made_by(host, "BasicScheduler", model=model, scheduler="simple", steps=3, denoise=1.0),
+            latent_image=made_by(host, "EmptySD3LatentImage", width=64, height=64, batch_size=1),
+        )["samples"]
+
+
+@pytest.mark.parametrize("guider", ["BasicGuider", "CFGGuider"])
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_under_the_guiders_of_these_families_a_closed_gate_changes_no_bit(
+    family, guider, host, pack, demo, build, adapter
+):
+    guide, core, model = pack("nodes.guide"), pack("lora_unlearn"), build(family)
+    made = adapter(model, "context")
+    with torch.inference_mode():
+        opened, closed = (guide.apply_erasers(model, [core.Eraser(made, 1.0, mode)]) for mode in ("on", "auto"))
+    base = guided(host, demo, model, guider)
+    assert torch.equal(guided(host, demo, closed, guider), base)
+    assert (guided(host, demo, opened, guider) - base).abs().max() / base.abs().max() > 1e-3
+    assert torch.equal(guided(host, demo, model, guider), base)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,10 +6,12 @@ exported file as a LoRA hook. Hooks patch the weights for that prompt alone, whi
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from comfy_graphs import made_by
 
 pytestmark = pytest.mark.comfyui
 
@@ -25,12 +27,7 @@ def kit(host, pack, demo, cat):
 
     cat.save(f"{folder_paths.get_folder_paths('loras')[0]}/yardstick.safetensors")
 
-    def node(name, **inputs):
-        kind = host.NODE_CLASS_MAPPINGS[name]
-        done = kind.execute(**inputs) if hasattr(kind, "execute") else None
-        if done is not None:
-            return done.args[0]
-        return getattr(kind(), kind.FUNCTION)(**inputs)[0]
+    node = partial(made_by, host)
 
     def hooks(strength=1.0):
         return node("CreateHookLoraModelOnly", lora_name="yardstick.safetensors", strength_model=strength)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from comfy_workflows import CONTROL, NOTES, ROOT, api_form, inputs_of, origins, read, slots_of, values_of, widgets_of
+from comfy_workflows import (
+    CONTROL,
+    NOTES,
+    OLDER,
+    ROOT,
+    api_form,
+    inputs_of,
+    older,
+    origins,
+    read,
+    slots_of,
+    values_of,
+    widgets_of,
+)
 from PIL import Image
 
 pytestmark = pytest.mark.comfyui
@@ -140,6 +153,23 @@ def test_a_workflow_runs_to_pictures(path, host, run):
     found = pictures(done, graph)
     assert found.shape[1:] == (128, 128, 3)
     assert all(picture.std() > 0.02 for picture in found)
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_a_workflow_of_an_older_version_still_runs_with_the_values_it_was_saved_with(name, host, run):
+    (kind, saved), workflow = OLDER[name], older(name)
+    graph = api_form(workflow["nodes"], origins(workflow), host.NODE_CLASS_MAPPINGS)
+    (own,) = [inputs for type_, inputs in graph.values() if type_ == kind]
+    added = set(widgets_of(host.NODE_CLASS_MAPPINGS[kind])) - set(saved)
+    assert saved.items() <= own.items() and added <= set(own)
+    done = run(quick(graph))
+    (own,) = [inputs for type_, inputs in graph.values() if type_ == kind]
+    assert done.error is None and added
+    for new in added:  # a graph that was saved for the API knows nothing of them
+        del own[new]
+    again = run(graph)
+    assert again.error is None
+    assert torch.equal(pictures(again, graph), pictures(done, graph))
 
 
 def test_the_sheet_of_before_and_after_has_a_row_for_each_neighbour(host, run):
