@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import Linear
 
 from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
 from lora_unlearn.activations import offloaded, private_copies, scaled_backward
@@ -49,7 +50,7 @@ def test_a_training_with_offloading_gives_the_same_adapter(pipe):
 
 
 def test_gradients_survive_a_network_in_half_precision():
-    layer = nn.Linear(4, 4, bias=False).half().requires_grad_(False)
+    layer = Linear(4, 4, bias=False).half().requires_grad_(False)
     up, x = nn.Parameter(torch.zeros(4, 2)), torch.randn(4096, 4, generator=torch.Generator().manual_seed(0))
 
     def loss(network):

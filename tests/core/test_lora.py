@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch.nn import Linear
 
 from lora_unlearn import UnlearnError
 from lora_unlearn.denoiser import Target
@@ -14,7 +14,7 @@ from lora_unlearn.lora import Lora, LoraLayer, new_lora
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    linear = nn.Linear(6, 8)
+    linear = Linear(6, 8)
     lora = Lora({"k": LoraLayer(torch.randn(2, 6), torch.randn(8, 2), 0.5)})
     return linear, lora, {"k": Target(linear)}
 
@@ -91,7 +91,7 @@ def test_an_attachment_under_someone_elses_wrapper_goes_silent(layer):
 
 def test_a_slice_of_a_fused_layer_is_changed_alone():
     torch.manual_seed(0)
-    linear = nn.Linear(6, 12)
+    linear = Linear(6, 12)
     target = Target(linear, slice(4, 8))
     lora = Lora({"k": LoraLayer(torch.randn(1, 6), torch.randn(4, 1), 1.0)})
     x = torch.randn(2, 6)
@@ -105,7 +105,7 @@ def test_wrong_shapes_are_refused_and_nothing_is_attached(layer):
     linear, lora, _ = layer
     with (
         pytest.raises(UnlearnError, match="1 of the adapter's 1 layers"),
-        lora.attached({"k": Target(nn.Linear(5, 8))}),
+        lora.attached({"k": Target(Linear(5, 8))}),
     ):
         pass
     assert "forward" not in linear.__dict__

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, autocast
 
 from ..judge import LABELS, Judge
 from ..words import STYLES, THINGS
@@ -63,7 +63,7 @@ def train_judge(artwork: dict, others: dict, folder: Path, steps: int = 1500) ->
     def loss(step: int) -> Tensor:
         pictures, labels, presence, styles = batch(artwork, others, rng, BATCH)
         judge.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             out = judge(pictures)
         out = {name: value.float() for name, value in out.items()}
         things = F.cross_entropy(out["thing"], labels, ignore_index=-1, label_smoothing=0.02)

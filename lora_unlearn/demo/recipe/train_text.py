@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
+from torch.nn import Conv2d, GroupNorm, Linear
 
 from ..networks import TEXT, new_text_encoder, new_tokenizer
 from ..words import THINGS
@@ -31,8 +32,8 @@ class ContrastivePair(nn.Module):
         widths = (3, 32, 64, 128)
         layers = []
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        self.picture = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 16, TEXT["hidden_size"]))
+            layers += [Conv2d(before, after, 3, stride=2, padding=1), GroupNorm(8, after), nn.SiLU()]
+        self.picture = nn.Sequential(*layers, nn.Flatten(), Linear(128 * 16, TEXT["hidden_size"]))
         self.log_scale = nn.Parameter(torch.tensor(2.3))
 
     def forward(self, ids: Tensor, thumbnails: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def train_text(artwork: dict, folder: Path, steps: int = 2000) -> CLIPTextModel:
         scenes = [random_scene(rng) for _ in range(BATCH)]
         pictures = torch.stack([to_tensor(draw(scene, artwork, rng).resize((THUMBNAIL,) * 2, 4)) for scene in scenes])
         ids = captions.tokenize([captions.say(scene) for scene in scenes], "longest")  # causal: padding changes nothing
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             return pair(ids, pictures).float()
 
     return train(pair, loss, folder / "text.safetensors", steps, 1e-3, ema=0.99).text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 
 from ..networks import LATENT_SCALE, SCHEDULE, new_unet
 from .loop import train
@@ -26,7 +26,7 @@ def encode_scenes(vae: Any, artwork: dict, count: int, seed: int = 5) -> tuple[l
     scenes, latents = [random_scene(rng) for _ in range(count)], []
     for start in range(0, count, 16):
         pictures = torch.stack([to_tensor(draw(scene, artwork, rng)) for scene in scenes[start : start + 16]])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             latents.append(vae.encode(pictures).latent_dist.mean.float() * LATENT_SCALE)
     return scenes, torch.cat(latents).contiguous()
 
@@ -82,7 +82,7 @@ def train_unet(
         chosen = torch.randint(0, len(scenes), (batch,))
         texts = ["" if captions.rng.random() < DROPOUT else captions.say(scenes[i]) for i in chosen.tolist()]
         x, timesteps, target, weight = noised(latents[chosen], prediction)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 context = text(captions.tokenize(texts)).last_hidden_state
             predicted = unet(x, timesteps, context).sample

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
+from torch.nn import Conv2d
 
 from ..networks import LATENT_SCALE, new_vae
 from .loop import train
@@ -34,7 +35,7 @@ class Probed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.vae = new_vae()
-        self.reader = nn.Conv2d(4, 3, 1)
+        self.reader = Conv2d(4, 3, 1)
         with torch.no_grad():
             self.vae.quant_conv.bias[4:] = -6.0
 
@@ -61,7 +62,7 @@ def train_vae(artwork: dict, folder: Path, steps: int = 1200) -> AutoencoderKL:
 
     def loss(step: int) -> Tensor:
         pictures = torch.stack([_crop(draw(random_scene(rng), artwork, rng), rng) for _ in range(BATCH)])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             return probed(pictures)
 
     train(probed, loss, folder / "vae.safetensors", steps, 2e-3, ema=0.99)
@@ -77,7 +78,7 @@ def polish_decoder(vae: AutoencoderKL, artwork: dict, folder: Path, steps: int =
 
     def loss(step: int) -> Tensor:
         pictures = torch.stack([_crop(draw(random_scene(rng), artwork, rng), rng) for _ in range(BATCH)])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 latents = vae.encode(pictures).latent_dist.mean
             decoded = vae.decode(latents).sample.float()
