@@ -18,6 +18,7 @@ from torch import nn
 from ..checkpoint import save_checkpoint
 from ..relatives import save_relative
 from .artwork import sprites
+from .quality import say_quality
 from .scenes import Scene
 from .train_judge import other_artwork, train_judge
 from .train_text import train_text
@@ -28,8 +29,8 @@ from .train_vae import polish_decoder, train_vae
 def main() -> None:
     """Run the stages that are not finished."""
     options = parse()
-    artwork = sprites(options.artwork)
-    judge = train_judge(artwork, other_artwork(options.artwork), options.work, options.judge_steps)
+    artwork, others = sprites(options.artwork), other_artwork(options.artwork)
+    judge = train_judge(artwork, others, options.work, options.judge_steps)
     vae = train_vae(artwork, options.work, options.vae_steps)
     vae = polish_decoder(vae, artwork, options.work, options.decoder_steps)
     text = train_text(artwork, options.work, options.text_steps)
@@ -37,6 +38,7 @@ def main() -> None:
     unet = train_unet(text, scenes, latents, options.work / "unet.safetensors", options.unet_steps)
     save_checkpoint(options.out / "demo.safetensors", unet, vae, text)
     save_half(judge, options.out / "judge.safetensors")
+    say_quality(options.out / "demo.safetensors", options.out / "judge.safetensors", artwork, others)
     for prediction in ("v_prediction", "flow"):
         path = options.work / f"unet_{prediction}.safetensors"
         relative = train_unet(text, scenes, latents, path, options.relative_steps, prediction, start=unet)
