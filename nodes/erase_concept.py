@@ -7,12 +7,13 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 from comfy_execution.graph import ExecutionBlocker
+from PIL import Image
 
-from ..lora_unlearn import Adapter
+from ..lora_unlearn import Adapter, Eraser
 from ..lora_unlearn.erase import PRESETS
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for
-from .pictures import shown
+from .pictures import shown, to_pillow
 from .schema import (
     EraserType,
     cache_input,
@@ -96,6 +97,8 @@ class EraseConcept(io.ComfyNode):
         if not enabled:
             return io.NodeOutput(model, known_eraser(model, clip, order) or ExecutionBlocker(NOT_TRAINED))
         known = known_eraser(model, clip, order)
+        if vae is not None:
+            order = replace(order, sketch=lambda unfinished: sketch(model, clip, vae, unfinished))
         adapter: Adapter = known or train_eraser(model, clip, order)
         erasers = [eraser_of(adapter, strength, gate)]
         erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
@@ -105,10 +108,20 @@ class EraseConcept(io.ComfyNode):
 
 def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Adapter) -> dict[str, Any]:
     """What the node shows after a training: the concept and its nearest neighbours, before and after."""
-    cfg = 1.0 if adapter.family == "flux" else 7.0
-    studio = Studio(clip, vae, seed=0, steps=PREVIEW_STEPS, cfg=cfg, sampler_name="euler", scheduler="normal")
-    pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio)
+    pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio_for(clip, vae, adapter))
     return shown(node, "\n".join(pairs.labels), pairs.page())
+
+
+def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:
+    """The concept as an eraser in training has it drawn now."""
+    erased = apply_erasers(model, [Eraser(unfinished, mode="on")])
+    return to_pillow(studio_for(clip, vae, unfinished).draw(erased, unfinished.concept.probe))[0]
+
+
+def studio_for(clip: Any, vae: Any, adapter: Adapter) -> Studio:
+    """How the node draws for itself: quickly."""
+    cfg = 1.0 if adapter.family == "flux" else 7.0
+    return Studio(clip, vae, seed=0, steps=PREVIEW_STEPS, cfg=cfg, sampler_name="euler", scheduler="normal")
 
 
 PREVIEW_STEPS = 12

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
 import torch
+from PIL import Image
 
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
 from ..lora_unlearn.erase import Mode
@@ -22,6 +24,9 @@ from .cache import CACHE
 from .denoiser import ComfyDenoiser
 from .fingerprint import fingerprint
 from .messages import show
+
+SKETCHES, SKETCH_SIDE = 2, 256
+"""How often the concept is drawn while a training runs, and how large it is shown, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Order:
         size: (height, width) of training pictures in pixels; None: the model's own.
         keep_on_disk: whether the eraser is looked for and kept on disk.
         may_lower_batch: when memory is scarce, train with a smaller batch instead of refusing.
+        sketch: draws the concept under an unfinished eraser, for the node to show on the way; None: nothing is drawn.
     """
 
     concept: Concept
@@ -43,6 +49,7 @@ class Order:
     size: tuple[int, int] | None = None
     keep_on_disk: bool = True
     may_lower_batch: bool = False
+    sketch: Callable[[Adapter], Image.Image] | None = field(default=None, compare=False)
 
     def fingerprint(self, model: Any, clip: Any) -> str:
         """The name under which the eraser is kept."""
@@ -103,6 +110,8 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
 
     def save(adapter: Adapter) -> None:
         unfinished[:] = [adapter]
+        if bar.draw(adapter):
+            denoiser.loaded = False  # drawing may have pushed the network out
 
     try:
         return erase(
@@ -157,11 +166,23 @@ class _Bar:
         self.bar = comfy.utils.ProgressBar(self.recording + order.settings.iterations + 1)
         self.name, self.share = order.concept.name, ""
         self.interrupted = False
+        self.sketch, self.picture = order.sketch, None
+        updates = order.settings.iterations if order.sketch and order.mode != "instant" else 0
+        self.moments = {round(updates * part / (SKETCHES + 1)) for part in range(1, SKETCHES + 1)}
+
+    def draw(self, adapter: Adapter) -> bool:
+        """At some moments, draw the concept under the eraser as it is, to be shown with the next move."""
+        if self.sketch is None or adapter.iterations not in self.moments:
+            return False
+        with torch.inference_mode():
+            self.picture = self.sketch(replace(adapter, lora=copy.deepcopy(adapter.lora)))
+        return True
 
     def report(self, progress: Progress) -> None:
         """Move on."""
         done = progress.step if progress.stage == "recording" else self.recording + progress.step
-        self.bar.update_absolute(done)
+        shown, self.picture = self.picture, None
+        self.bar.update_absolute(done, preview=shown and ("JPEG", shown, SKETCH_SIDE))
         self.share = self.share if progress.redirected is None else f", {100 * progress.redirected:.0f} % redirected"
         left = f"at most {duration(self.remaining.after(progress))} left"
         show(f"Erasing {self.name}: {progress.stage} {progress.step} of {progress.steps}{self.share}, {left}")

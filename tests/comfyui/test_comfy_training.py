@@ -39,6 +39,28 @@ def test_a_training_erases_and_leaves_the_weights_alone(pack, demo, order, uncha
     assert adapter.gate.negatives >= 99 and adapter.family == "demo"
 
 
+def test_sketches_on_the_way_show_the_concept_going_and_change_nothing(pack, demo, order, unchanged, monkeypatch):
+    import comfy.utils
+
+    training, sketches = pack("nodes.training"), []
+
+    def look(value, total, preview, node_id=None):
+        if total == 6 + 12 + 1 and preview is not None:
+            sketches.append(preview)
+
+    with torch.inference_mode():
+        plain = training.train_eraser(demo.model, demo.clip, order)
+        training.CACHE.clear()
+        monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", look)
+        draw = pack("nodes.erase_concept").sketch
+        drawn = replace(order, sketch=lambda unfinished: draw(demo.model, demo.clip, demo.vae, unfinished))
+        watched = training.train_eraser(demo.model, demo.clip, drawn)
+    assert [kind for kind, _, _ in sketches] == ["JPEG", "JPEG"]
+    assert all(picture.size == (128, 128) for _, picture, _ in sketches)
+    for (_, first), (_, second) in zip(plain.lora.items(), watched.lora.items(), strict=True):
+        assert torch.equal(first.up, second.up)
+
+
 def test_an_interruption_keeps_the_partial_adapter_and_goes_on_from_it(pack, demo, order, unchanged, monkeypatch):
     import comfy.model_management as management
     import comfy.utils
