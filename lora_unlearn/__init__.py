@@ -7,6 +7,7 @@ image = pipe("a photo of a cat").images[0]
 
 __version__ = "0.1.0"
 
+from . import early  # noqa: F401 (comes first: it answers Ctrl-C during all that follows)
 from .adapter import Adapter
 from .bank import load_bank
 from .calibrate import calibrate

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from lora_unlearn.cli import COMMANDS
@@ -81,3 +86,15 @@ def test_the_strength_follows_the_last_colon(text, name, strength):
 def test_a_strength_that_is_no_number_is_refused(text):
     with pytest.raises(UnlearnError, match="strength"):
         split_strength(text)
+
+
+def test_an_early_interrupt_is_answered_in_a_sentence():
+    code = (
+        "import sys; sys.argv[0] = 'lora-unlearn'; print('here', flush=True); from lora_unlearn.cli import main; main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"here\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and b"Traceback" not in err and err.startswith(b"Interrupted")
