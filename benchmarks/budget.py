@@ -25,6 +25,8 @@ FAST = MODES["fast"]
 SMALL = replace(FAST, trajectories=4, trajectory_steps=10)
 ERASERS: dict[str, tuple[Mode, Settings]] = {
     "closed form": ("instant", MODES["instant"]),
+    "closed form, rank 3": ("instant", replace(MODES["instant"], rank=3)),
+    "fast, rank 3": ("fast", replace(FAST, rank=3)),
     "4 x 10 states, 20 x 8, rate 2e-3": ("fast", replace(SMALL, iterations=20, batch=8, learning_rate=2e-3)),
     "4 x 10 states, 40 x 4, rate 2e-3": ("fast", replace(SMALL, iterations=40, learning_rate=2e-3)),
     "8 x 6 states, 30 x 4, rate 2e-3": ("fast", replace(FAST, learning_rate=2e-3)),

@@ -12,10 +12,12 @@ import torch
 
 from benchmarks import common
 from benchmarks.ordinary import BANKS
-from lora_unlearn.calibrate import conformal_threshold, default_positives
+from lora_unlearn.bank import load_bank
+from lora_unlearn.calibrate import conformal_threshold, default_positives, text_scores
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Conditioning, Denoiser
 from lora_unlearn.directions import discriminant
+from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.prompts import CLASSES
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.train import encode
@@ -43,6 +45,27 @@ def main() -> None:
         table.append(row)
         print(f"| {' | '.join(map(str, setting))} | {row['cells']} |")
     common.write(options.out, "text_gate", table)
+    common.finish(options.out, "text_gate_default", opened(denoiser))
+
+
+def opened(denoiser: Denoiser) -> list[dict[str, object]]:
+    """How often the gates open as erasers really have them: calibrated, mentions of the concept set aside."""
+    rows: dict[str, list[int]] = {}
+    for name in CLASSES:
+        gate = erase(denoiser, Concept(name), load_bank("demo"), "instant").gate
+        for group, prompts in asked(name).items():
+            found = [
+                p for p, s in zip(prompts, text_scores(denoiser, gate, prompts), strict=True) if s >= gate.threshold
+            ]
+            rows.setdefault(group, []).extend((len(found), len(prompts)))
+            if group not in GROUPS[:3] and found:
+                print(f"the gate for {name} opens ({group}): {'; '.join(found)}")
+    return [{"group": group, "opens": sum(n[::2]), "of": sum(n[1::2])} for group, n in rows.items()]
+
+
+def asked(name: str) -> dict[str, list[str]]:
+    """The groups of prompts."""
+    return {**common.concept_prompts(name), "others": common.other_prompts(name, hyponyms=False), **BANKS}
 
 
 def measured(denoiser: Denoiser, name: str) -> dict[tuple, list[float]]:
@@ -50,8 +73,7 @@ def measured(denoiser: Denoiser, name: str) -> dict[tuple, list[float]]:
     concept = Concept(name)
     keep, calibration = common.banks(concept)
     prompts = encode(denoiser, concept, keep)
-    groups = {**common.concept_prompts(name), "others": common.other_prompts(name, hyponyms=False), **BANKS}
-    groups |= {"calibration": calibration, "positives": default_positives(concept, calibration)}
+    groups = asked(name) | {"calibration": calibration, "positives": default_positives(concept, calibration)}
     texts = {group: denoiser.encode(rows).tensors["text"].float() for group, rows in groups.items()}
     rates = {}
     for count, ridge in itertools.product(BESIDE, RIDGES):

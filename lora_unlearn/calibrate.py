@@ -49,8 +49,7 @@ def calibrate(
         positives: prompts that must open it; default: the concept's training prompts, and the concept beside
             some of the negatives.
         false_open_rate: the guaranteed bound on false openings.
-        steps, guidance_scale: of the runs whose first steps are probed.
-        seed: of their noise; every prompt has its own.
+        steps, guidance_scale, seed: of the runs whose first steps are probed; every prompt has noise of its own.
         report: called with (prompts done, prompts in all).
 
     Raises:

@@ -46,9 +46,8 @@ def evaluate(
         sampling: of all pictures.
         seeds_per_prompt: pictures of each prompt; the published tables need 50 and more.
         report: called with (pictures done, pictures in all), with and without the eraser counted as one.
-        strength, mode: of the eraser.
         first_seed: of every prompt's pictures; the others follow it.
-        training_seconds: of the eraser's training, for the report.
+        strength, mode, training_seconds: of the eraser.
         saving: what to leave out of a long evaluation.
         album: pictures without an eraser that earlier evaluations of the same model and sampling drew.
 

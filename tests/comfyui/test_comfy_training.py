@@ -39,7 +39,7 @@ def test_a_training_erases_and_leaves_the_weights_alone(pack, demo, order, uncha
     assert adapter.gate.negatives >= 99 and adapter.family == "demo"
 
 
-def test_sketches_on_the_way_show_the_concept_going_and_change_nothing(pack, demo, order, unchanged, monkeypatch):
+def test_sketches_are_shown_on_the_way_and_change_nothing(pack, demo, order, unchanged, monkeypatch):
     import comfy.utils
 
     training, sketches = pack("nodes.training"), []
