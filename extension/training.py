@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
-from lora_unlearn import Adapter, Eraser, Gate, Settings, UnlearnError, erase, load_bank
+from lora_unlearn import Adapter, Eraser, Settings, UnlearnError, erase, load_bank
 from lora_unlearn.denoiser import Denoiser, base_hash
 from lora_unlearn.describe import percent
 from lora_unlearn.erase import LEAST_CHANGE
-from lora_unlearn.estimate import Cost, Estimate, Remaining, estimate, that_fits
+from lora_unlearn.estimate import Estimate, Remaining, lowered, planned
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.keep import Keeper
 from lora_unlearn.settings import for_family
+from lora_unlearn.sketches import Sketcher, moments
 from lora_unlearn.train import Progress
 
 from .host import Lent
 from .orders import Order
 from .state import Preview, Stage
 from .work import PREVIEW, End, Stopped, Work, compare, fitting
-
-PREVIEWS = 4
-"""Pictures that are drawn on the way, the first one before the training."""
 
 
 def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
@@ -35,10 +31,16 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
     with work.host.lend(work.board.state.job) as lent:
         if begun is not None:
             check_begun(begun, lent.denoiser)
-        settings, expected = planned(work, lent.denoiser, order)
+        settings, expected = fitted(work, lent.denoiser, order)
         keeper = Keeper(work.library.path(name))
-        watcher = Watcher(work, lent, order, expected, begun)
+        watcher = Watcher(work, lent, order, expected)
         watcher.preview(0, None)
+        sketcher = Sketcher(lambda adapter: watcher.preview(adapter.iterations, adapter), watcher.moments)
+
+        def save(adapter: Adapter) -> None:
+            keeper(adapter)
+            sketcher(adapter)
+
         adapter: Adapter | None
         try:
             adapter = erase(
@@ -51,7 +53,7 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
                 work.stopped,
                 begun,
                 lambda done, total: work.step_or_stop("calibrating", done, total),
-                keeper,
+                save,
             )
         except Stopped:
             adapter = keeper.latest
@@ -82,19 +84,18 @@ def check_begun(begun: Adapter, denoiser: Denoiser) -> None:
         )
 
 
-def planned(work: Work, denoiser: Denoiser, order: Order) -> tuple[Settings, Estimate]:
-    """The settings to train with, their batch lowered where memory is short, and what that takes.
+def fitted(work: Work, denoiser: Denoiser, order: Order) -> tuple[Settings, Estimate]:
+    """The settings to train with, fitted to the memory, and what that takes; says what was changed.
 
     Raises:
         UnlearnError: if not even the smallest batch fits.
     """
-    settings, mode = for_family(order.settings, denoiser.family), order.mode
-    if mode == "instant":
-        return settings, estimate(Cost(0, 0, 0, 0, 0), settings, mode)
-    cost, free = work.cost(denoiser, settings), free_memory(denoiser)
-    if free is not None:
-        settings = that_fits(cost, settings, mode, free)
-    return settings, estimate(cost, settings, mode)
+    ordered = for_family(order.settings, denoiser.family)
+    settings, expected = planned(
+        ordered, order.mode, lambda: work.cost(denoiser, ordered), lambda needed: free_memory(denoiser)
+    )
+    work.board.put(job=work.board.state.job + lowered(ordered, settings))
+    return settings, expected
 
 
 def free_memory(denoiser: Denoiser) -> int | None:
@@ -109,14 +110,12 @@ def free_memory(denoiser: Denoiser) -> int | None:
 class Watcher:
     """Shows a training while it runs: its numbers, and now and then a picture."""
 
-    def __init__(self, work: Work, lent: Lent, order: Order, expected: Estimate, begun: Adapter | None) -> None:
+    def __init__(self, work: Work, lent: Lent, order: Order, expected: Estimate) -> None:
         self.work, self.lent, self.order = work, lent, order
         self.remaining = Remaining(expected)
         updates = order.settings.iterations if order.mode != "instant" else 0
-        self.moments = {round(updates * part / (PREVIEWS - 1)) for part in range(1, PREVIEWS)} if updates else set()
+        self.moments = moments(updates)
         work.board.put(updates=updates, eraser="")
-        self.settings = order.settings
-        self.begun = begun
 
     def report(self, progress: Progress) -> None:
         """Show one step of the training."""
@@ -128,14 +127,6 @@ class Watcher:
         left = self.remaining.after(progress)
         stage: Stage = "recording" if progress.stage == "recording" else "training"
         self.work.step(stage, progress.step, progress.steps, seconds_left=left, **changes)
-        if progress.lora is not None and progress.step in self.moments:
-            denoiser, lora = self.lent.denoiser, copy.deepcopy(progress.lora)
-            self.preview(
-                progress.step,
-                Adapter(
-                    lora, self.order.concept, for_family(self.settings, denoiser.family), Gate(), denoiser.family, ""
-                ),
-            )
 
     def preview(self, step: int, adapter: Adapter | None) -> None:
         """Draw the concept as it comes out now."""

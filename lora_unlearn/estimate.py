@@ -132,7 +132,8 @@ def estimate(cost: Cost, settings: Settings, mode: str) -> Estimate:
         update = settings.batch * (cost.update_seconds + cost.seconds * (settings.trajectory_steps + 2))
     row_bytes = cost.row_bytes * (OFFLOADED if settings.offload else 1)
     memory = SPARE * (cost.fixed_bytes + settings.batch * row_bytes) + KEPT * states * cost.state_bytes
-    return Estimate(3 * states * cost.seconds, settings.iterations * update, int(memory))
+    recorded = 3 * states + (settings.trajectories if mode == "fast" else 0)  # ordinary prompts at the starts
+    return Estimate(recorded * cost.seconds, settings.iterations * update, int(memory))
 
 
 def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
@@ -152,6 +153,40 @@ def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
         f"{gigabytes(free)} are free; lower the size of the training pictures, or erase without training (instant "
         "mode, the preset quick)."
     )
+
+
+def planned(
+    settings: Settings,
+    mode: str,
+    cost: Callable[[], Cost],
+    free: Callable[[Estimate], int | None],
+    may_change: bool = True,
+) -> tuple[Settings, Estimate]:
+    """The settings to train with, fitted to the memory that there is, and what that takes.
+
+    Args:
+        settings, mode: as ordered.
+        cost: measures an evaluation; not asked in "instant" mode.
+        free: told what the training takes, says how many bytes it may have; None: that is not known.
+        may_change: fit batch and offloading to the memory; False: refuse settings that do not fit.
+
+    Raises:
+        UnlearnError: if the memory does not suffice; it names what to lower.
+    """
+    if mode == "instant":
+        return settings, Estimate(0.0, 0.0, 0)
+    known = cost()
+    room = free(estimate(known, settings, mode))
+    if room is not None and not may_change:
+        check_memory(known, settings, mode, room)
+    fitting = settings if room is None else that_fits(known, settings, mode, room)
+    return fitting, estimate(known, fitting, mode)
+
+
+def lowered(ordered: Settings, fitting: Settings) -> str:
+    """What `planned` changed, as the end of a sentence; empty if nothing."""
+    batch = f"; batch lowered from {ordered.batch} to {fitting.batch}" if fitting.batch < ordered.batch else ""
+    return batch + ("; activations in main memory" if fitting.offload and not ordered.offload else "")
 
 
 def check_memory(cost: Cost, settings: Settings, mode: str, free: int) -> None:

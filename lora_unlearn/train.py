@@ -17,6 +17,7 @@ from .directions import discriminant, factors, token_edit
 from .errors import UnlearnError
 from .lora import Lora, LoraLayer, new_lora
 from .objectives import OBJECTIVES
+from .reaction import check_reaction
 from .settings import Settings
 from .trajectories import States, record
 
@@ -82,7 +83,7 @@ def train(
         start, done: an adapter to go on from and how many of the iterations it has had.
 
     Raises:
-        UnlearnError: for unknown names in the settings.
+        UnlearnError: for unknown names in the settings, or a concept that the model does not draw.
     """
     if settings.objective not in OBJECTIVES:
         raise UnlearnError(f"Unknown objective {settings.objective!r}; choose one of {', '.join(OBJECTIVES)}.")
@@ -102,6 +103,7 @@ def train(
         lambda step, steps: report(Progress("recording", step, steps)),
         stop,
     )
+    check_reaction(denoiser, prompts.keep, states, settings.trajectories)
     with lora.attached(targets):
         return _fit(denoiser, lora, prompts, states, settings, generator, report, stop, done)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import comfy.model_management
@@ -17,16 +16,17 @@ from PIL import Image
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
 from ..lora_unlearn.erase import Mode
 from ..lora_unlearn.errors import is_memory
-from ..lora_unlearn.estimate import Estimate, Remaining, check_memory, duration, estimate, gigabytes, measure, that_fits
+from ..lora_unlearn.estimate import Estimate, Remaining, duration, gigabytes, lowered, measure, planned
 from ..lora_unlearn.settings import for_family
+from ..lora_unlearn.sketches import Sketcher, moments
 from ..lora_unlearn.train import Progress
 from .cache import CACHE
 from .denoiser import ComfyDenoiser
 from .fingerprint import fingerprint
 from .messages import show
 
-SKETCHES, SKETCH_SIDE = 2, 256
-"""How often the concept is drawn while a training runs, and how large it is shown, in pixels."""
+SKETCH_SIDE = 256
+"""How large a sketch of the concept is shown while a training runs, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,17 @@ def check_parts(model: Any, clip: Any) -> None:
 
 def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
     """Train; an interruption leaves what there is in the cache, as something to go on from."""
-    settings, expected = planned(denoiser, order)
+    settings, expected = _planned(denoiser, order)
     bar, interrupted = _Bar(order, expected), comfy.model_management.processing_interrupted
     unfinished: list[Adapter] = []
 
     def save(adapter: Adapter) -> None:
         unfinished[:] = [adapter]
-        if bar.draw(adapter):
-            denoiser.loaded = False  # drawing may have pushed the network out
+        bar.sketcher(adapter)
+
+    def report(progress: Progress) -> None:
+        denoiser.loaded = denoiser.loaded and bar.picture is None  # drawing may have pushed the network out
+        bar.report(progress)
 
     try:
         return erase(
@@ -120,7 +123,7 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             load_bank(denoiser.family),
             order.mode,
             settings,
-            report=bar.report,
+            report=report,
             stop=interrupted,
             resume=CACHE.get_partial(key) if order.keep_on_disk else None,
             save=save,
@@ -133,27 +136,26 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             CACHE.put(key, unfinished[0], order.keep_on_disk)
 
 
-def planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]:
+def _planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]:
     """The settings to train with and what that will take; says so in the node.
 
     Raises:
         UnlearnError: if the memory does not suffice; it names the setting to lower.
     """
     settings, mode = for_family(order.settings, denoiser.family), order.mode
-    if mode == "instant":
-        return settings, Estimate(0.0, 0.0, 0)
-    cost = measure(denoiser, settings)
-    free = denoiser.make_room(estimate(cost, settings, mode).memory)
-    fitting = that_fits(cost, settings, mode, free)
-    if not order.may_lower_batch:
-        check_memory(cost, settings, mode, free)
-    expected = estimate(cost, fitting, mode)
-    denoiser.room = expected.memory
-    lowered = f"; batch lowered from {settings.batch} to {fitting.batch}" if fitting.batch < settings.batch else ""
-    lowered += "; activations in main memory" if fitting.offload and not settings.offload else ""
-    text = f"Erasing {order.concept.name}: {expected}; {gigabytes(free)} are free{lowered}"
-    logging.info("lora-unlearn: %s", text)
-    show(text)
+
+    def free(needed: Estimate) -> int:
+        nonlocal room
+        room = denoiser.make_room(needed.memory)
+        return room
+
+    room = 0
+    fitting, expected = planned(settings, mode, lambda: measure(denoiser, settings), free, order.may_lower_batch)
+    if mode != "instant":
+        denoiser.room = expected.memory
+        text = f"Erasing {order.concept.name}: {expected}; {gigabytes(room)} are free{lowered(settings, fitting)}"
+        logging.info("lora-unlearn: %s", text)
+        show(text)
     return fitting, expected
 
 
@@ -166,17 +168,14 @@ class _Bar:
         self.bar = comfy.utils.ProgressBar(self.recording + order.settings.iterations + 1)
         self.name, self.share = order.concept.name, ""
         self.interrupted = False
-        self.sketch, self.picture = order.sketch, None
+        self.picture: Image.Image | None = None
         updates = order.settings.iterations if order.sketch and order.mode != "instant" else 0
-        self.moments = {round(updates * part / (SKETCHES + 1)) for part in range(1, SKETCHES + 1)}
+        self.sketch, self.sketcher = order.sketch, Sketcher(self.draw, moments(updates) - {updates})
 
-    def draw(self, adapter: Adapter) -> bool:
-        """At some moments, draw the concept under the eraser as it is, to be shown with the next move."""
-        if self.sketch is None or adapter.iterations not in self.moments:
-            return False
+    def draw(self, adapter: Adapter) -> None:
+        """Draw the concept under the eraser as it is, to be shown with the next move."""
         with torch.inference_mode():
-            self.picture = self.sketch(replace(adapter, lora=copy.deepcopy(adapter.lora)))
-        return True
+            self.picture = self.sketch(adapter) if self.sketch else None
 
     def report(self, progress: Progress) -> None:
         """Move on."""

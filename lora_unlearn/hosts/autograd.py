@@ -23,7 +23,7 @@ def plain_tensors(network: nn.Module) -> Iterator[None]:
             places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
             for place in places:
                 for name, value in place.items():
-                    if value is not None and value.is_inference():
+                    if value is not None and value.is_inference() and not hasattr(value, "__tensor_flatten__"):
                         saved.append((place, name, value))
                         twin = _twin(value)
                         is_parameter = place is module._parameters
@@ -35,6 +35,14 @@ def plain_tensors(network: nn.Module) -> Iterator[None]:
 
 
 def _twin(value: Tensor) -> Tensor:
-    """A normal tensor on the memory of an inference tensor."""
+    """A normal tensor on the memory of an inference tensor; a loader's own kind of tensor keeps what it says of itself.
+
+    Tensors that are made of others (`__tensor_flatten__`) have no memory of their own, and layers unpack them first.
+    """
     twin = torch.empty(0, dtype=value.dtype, device=value.device)
-    return twin.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+    twin = twin.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+    if type(value) in (Tensor, nn.Parameter):
+        return twin
+    twin = twin.as_subclass(type(value))
+    twin.__dict__.update(value.__dict__)
+    return twin

@@ -87,11 +87,17 @@ def test_paper_mode(model, run, tmp_path):
 
 def test_a_training_that_changed_too_little_is_no_success(model, refused, tmp_path):
     out = tmp_path / "cat.safetensors"
-    words = ("--concept", "cat", "--batch", 1, "--iterations", 1, "--replace-with", "cat")
+    words = ("--concept", "xyzzy", "--iterations", 1, "--learning-rate", 1e-9)
     said = refused(*erase(model, out, *words))
     assert "redirected" in said
     assert "--iterations" in said
     assert Adapter.load(out).partial
+
+
+def test_a_concept_that_the_model_does_not_draw(refused, tmp_path):
+    said = refused("erase", "--checkpoint", "demo", "--concept", "xyzzy", "--out", tmp_path / "a.safetensors")
+    assert "nothing to erase" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_concept_that_is_too_long(model, refused, tmp_path):

@@ -19,7 +19,9 @@ from lora_unlearn.estimate import (
     estimate,
     gigabytes,
     kept,
+    lowered,
     measure,
+    planned,
     that_fits,
 )
 from lora_unlearn.lora import new_lora
@@ -77,7 +79,7 @@ def test_memory_grows_with_batch_and_states():
     small, large = (estimate(COST, Settings(batch=batch), "fast") for batch in (4, 16))
     assert large.memory - small.memory == pytest.approx(1.25 * 12 * COST.row_bytes, rel=1e-6)
     more = estimate(COST, Settings(batch=4, trajectories=64), "fast")
-    assert more.memory > small.memory and more.recording_seconds == 8 * small.recording_seconds
+    assert more.memory > small.memory and more.recording_seconds == pytest.approx(8 * small.recording_seconds)
     assert estimate(COST, Settings(), "instant") == Estimate(0.0, 0.0, 0)
     assert estimate(COST, Settings(), "paper").seconds > small.seconds
 
@@ -100,6 +102,23 @@ def test_where_no_batch_fits_activations_go_to_main_memory():
     assert that_fits(COST, settings, "fast", room) == replace(settings, batch=2, offload=True)
     with pytest.raises(UnlearnError, match=r"lower batch to 2 and turn offload on\."):
         check_memory(COST, settings, "fast", room)
+
+
+def test_a_plan_fits_the_settings_or_refuses_them_as_the_host_wishes():
+    settings, needed = Settings(batch=16), estimate(COST, Settings(batch=5), "fast")
+    asked: list[Estimate] = []
+
+    def free(estimated: Estimate) -> int:
+        asked.append(estimated)
+        return needed.memory
+
+    fitting, expected = planned(settings, "fast", lambda: COST, free)
+    assert fitting == replace(settings, batch=5) and expected == needed
+    assert asked == [estimate(COST, settings, "fast")]  # a host may have to make room for what was ordered
+    assert lowered(settings, fitting) == "; batch lowered from 16 to 5" and lowered(settings, settings) == ""
+    with pytest.raises(UnlearnError, match="lower batch to 5"):
+        planned(settings, "fast", lambda: COST, free, may_change=False)
+    assert planned(settings, "fast", lambda: COST, lambda estimated: None)[0] == settings  # nobody knows what is free
 
 
 def test_what_is_left_is_estimated_then_measured():
