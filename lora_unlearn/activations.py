@@ -40,6 +40,8 @@ def offloaded() -> Iterator[None]:
 def _to_main_memory(tensor: Tensor) -> Tensor | tuple[torch.device, Tensor]:
     if _is_weight(tensor):
         return tensor
+    if hasattr(tensor, "__tensor_flatten__"):
+        return tensor.device, tensor.to("cpu", copy=True)
     return tensor.device, torch.empty_like(tensor, device="cpu").copy_(tensor)
 
 
@@ -52,6 +54,15 @@ def _is_weight(tensor: Tensor) -> bool:
     return isinstance(tensor, nn.Parameter) or isinstance(tensor._base, nn.Parameter)
 
 
+def memory(tensor: Tensor) -> dict[int, int]:
+    """Bytes by address of the memory behind a tensor; a quantised one may be made of several (`__tensor_flatten__`)."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        parts = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        return {place: size for part in parts for place, size in memory(part).items()}
+    storage = tensor.untyped_storage()
+    return {storage.data_ptr(): storage.nbytes()}
+
+
 @contextmanager
 def private_copies(network: nn.Module) -> Iterator[None]:
     """Within this block autograd saves copies of activations, so that the network may change them in place.
@@ -61,10 +72,10 @@ def private_copies(network: nn.Module) -> Iterator[None]:
     if _OFFLOADED.get():
         yield
         return
-    weights = {t.untyped_storage().data_ptr() for t in [*network.parameters(), *network.buffers()]}
+    weights = {place for t in [*network.parameters(), *network.buffers()] for place in memory(t)}
 
     def pack(tensor: Tensor) -> Tensor:
-        shared = isinstance(tensor, nn.Parameter) or tensor.untyped_storage().data_ptr() in weights
+        shared = isinstance(tensor, nn.Parameter) or not weights.isdisjoint(memory(tensor))
         return tensor if shared else tensor.clone()
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -20,7 +20,7 @@ from .gate import Gate, encode_direction
 from .lora import Lora
 from .paper import PAPER, train_paper
 from .settings import INSTANT, THOROUGH, Settings, for_family
-from .train import Progress, Prompts, Report, Stop, closed_form, encode, train
+from .train import Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
 MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
@@ -84,7 +84,8 @@ def erase(
         The adapter; still marked as partial if the training was stopped, or changed less than `LEAST_CHANGE`.
 
     Raises:
-        UnlearnError: if too few of the bank's prompts are left for the calibration, or a loss is not finite.
+        UnlearnError: if too few of the bank's prompts are left for the calibration, a loss is not finite, or the model
+            does not draw the concept.
     """
     counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings = for_family(settings or MODES[mode], denoiser.family)
@@ -93,6 +94,7 @@ def erase(
     check_negatives(len(negatives))
     adapter, prompts = _unfinished(denoiser, concept, settings, mode), encode(counted, concept, keep)
     if mode == "instant":
+        check_drawn(counted, prompts, settings)
         targets, complete = counted.linears(settings.selector), True
         adapter.lora = closed_form(targets, prompts, settings.rank, gamma=settings.gamma)
     else:

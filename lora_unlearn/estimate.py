@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .activations import memory
 from .denoiser import Denoiser
 from .errors import UnlearnError
 from .lora import new_lora
@@ -110,8 +111,7 @@ def kept(result: Tensor) -> dict[int, int]:
         seen.add(node)
         waiting += [following for following, _ in node.next_functions]
         for tensor in saved(node):
-            storage = tensor.untyped_storage()
-            found[storage.data_ptr()] = storage.nbytes()
+            found |= memory(tensor)
     return found
 
 

@@ -58,6 +58,8 @@ BESIDE = 24
 SHAPING = 200
 """How many of the kept prompts hold the closed form; every further one leaves it fewer directions. The gate's direction
 heeds them all."""
+ASKED = 4
+"""How many starts tell whether the model draws the concept, where nothing is trained."""
 DEFAULT = Settings()
 Report = Callable[[Progress], None]
 Stop = Callable[[], bool]
@@ -106,6 +108,18 @@ def train(
     check_reaction(denoiser, prompts.keep, states, settings.trajectories)
     with lora.attached(targets):
         return _fit(denoiser, lora, prompts, states, settings, generator, report, stop, done)
+
+
+def check_drawn(denoiser: Denoiser, prompts: Prompts, settings: Settings) -> None:
+    """Ask a few starts whether the model draws the concept, where no training records any.
+
+    Raises:
+        UnlearnError: if it does not.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    parts = prompts.target, prompts.reference, prompts.empty
+    states = record(denoiser, *parts, ASKED, 1, settings.guidance_scale, generator, prompts.shared_reference)
+    check_reaction(denoiser, prompts.keep, states, ASKED)
 
 
 @dataclass

@@ -183,6 +183,7 @@ MISTAKES = {
     "a name with a folder": (exported("../cats"), "11", "can't be a file name"),
     "a name that is too long": (exported("c" * 300), "11", "could not be written (File name too long)"),
     "nothing to redirect": (short(down="random", iterations=1, learning_rate=1e-6), "10", "redirected only 0 %"),
+    "nothing to erase": (one_node(count=1, concept="xyzzy"), "2", "nothing to erase: the model hardly reacts"),
     "loss without bound": (short(iterations=5, learning_rate=1.0, scale=64.0, down="random"), "10", ""),
 }
 

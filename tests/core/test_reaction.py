@@ -19,14 +19,15 @@ FEW = Settings(iterations=1, batch=1)
     [
         (Concept("xyzzy"), "hardly reacts to the concept"),
         (Concept("castle", replace_with="horse", keep=("ship",)), "hardly reacts to the concept"),
-        (Concept("Van Gogh style"), "hardly differs from what takes its place"),
+        (Concept("Van Gogh style"), "hardly (reacts to the concept|differs from what takes its place)"),
         (Concept("cat", replace_with="cat"), "hardly differs from what takes its place"),
     ],
 )
-def test_what_the_model_does_not_draw_is_refused(pipe, concept, sentence):
+@pytest.mark.parametrize("mode", ["fast", "instant"])
+def test_what_the_model_does_not_draw_is_refused(pipe, concept, sentence, mode):
     updates = []
     with pytest.raises(UnlearnError, match=rf"nothing to erase: .*{sentence} \([0-5] %"):
-        erase(denoiser_for(pipe), concept, load_bank("demo"), settings=FEW, save=updates.append)
+        erase(denoiser_for(pipe), concept, load_bank("demo"), mode, FEW, save=updates.append)
     assert not updates
 
 
