@@ -73,7 +73,7 @@ class Concept:
         return f"{literal(word)} {literal(self.of)}".strip()
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(target prompt, reference prompt): every word in every context.
+        """(target prompt, reference prompt): every word in every context, in turn, so that the first few hold all words.
 
         The reference has the replacement in the same place; without one it is the same thing without the style, and
         the empty prompt where nothing would be left.
@@ -81,8 +81,8 @@ class Concept:
         replacement = literal(self.replace_with.strip() or self.of.strip())
         return [
             (context.format(self._spoken(word)), context.format(replacement) if replacement else without(context))
-            for word in self.words
-            for context in contexts(word)
+            for row in zip(*map(contexts, self.words), strict=True)
+            for word, context in zip(self.words, row, strict=True)
         ]
 
     def beside(self, others: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ def test_every_word_is_practised_in_every_context():
     targets = [target for target, _ in Concept("cat", also=("kitten", " cat ")).pairs()]
     assert "a photo of a cat" in targets and "a photo of a kitten" in targets
     assert len(targets) == len(set(targets))
+    assert targets[:4] == ["cat", "kitten", "a cat", "a kitten"]  # a training starts from the first few
 
 
 def test_without_a_replacement_the_reference_is_the_empty_prompt():
