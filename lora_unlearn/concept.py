@@ -73,7 +73,7 @@ class Concept:
         return f"{literal(word)} {literal(self.of)}".strip()
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(target prompt, reference prompt): every word in every context, in turn, so that the first few hold all words.
+        """(target prompt, reference prompt): every word in every context, in turn, so the first few hold all words.
 
         The reference has the replacement in the same place; without one it is the same thing without the style, and
         the empty prompt where nothing would be left.
