@@ -6,6 +6,8 @@ from __future__ import annotations
 class UnlearnError(ValueError):
     """Something that the user can mend: the message is one sentence saying what, where and what to do."""
 
+    __module__ = "lora_unlearn"  # hosts put the full name before the sentence, and may call the package by its path
+
 
 def is_memory(error: Exception) -> bool:
     """Whether memory ran out, on a GPU (torch's own class, a RuntimeError) or on the host."""

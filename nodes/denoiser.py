@@ -13,12 +13,12 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..lora_unlearn import UnlearnError
 from ..lora_unlearn.activations import private_copies
 from ..lora_unlearn.denoiser import Conditioning, Target, from_denoised
 from ..lora_unlearn.hosts.autograd import plain_tensors
 from ..lora_unlearn.hosts.layers import choose
 from .families import SIDES, UNETS, family_of, linears, prediction_of, selectors
+from .weights import applied, lent, stage_again
 
 TRAINING_ROWS = 4
 """How many times an evaluation's memory is asked for, for the activations that autograd keeps."""
@@ -73,6 +73,7 @@ class ComfyDenoiser:
     def load(self) -> None:
         """Have the network brought to its device, with its patches."""
         comfy.model_management.load_models_gpu([self.model], memory_required=self.room)
+        stage_again(self.model)
         self.loaded = True
 
     def make_room(self, needed: int) -> int:
@@ -80,13 +81,14 @@ class ComfyDenoiser:
         self.load()
         own = [loaded for loaded in comfy.model_management.current_loaded_models if loaded.model is self.model]
         comfy.model_management.free_memory(needed, self.device, keep_loaded=own)
-        return int(comfy.model_management.get_free_memory(self.device))
+        free = getattr(self.model, "get_free_memory", comfy.model_management.get_free_memory)
+        return int(free(self.device))  # newer hosts also count what they can page out
 
     def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
         """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""
         if not self.loaded:
             self.load()
-        with plain_tensors(self.base), self._in_place_safe(), self._current():
+        with plain_tensors(self.base), self._kept_safe(), self._current():
             conds = self._conds(x, conditioning)
             options = {"transformer_options": {}}
             (denoised,) = comfy.samplers.calc_cond_batch(self.base, [conds], x, sigma.to(x), options)
@@ -94,16 +96,23 @@ class ComfyDenoiser:
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """Tell the network which ModelPatcher it is evaluated for, as the host does while it samples."""
+        """Tell the network which ModelPatcher it is evaluated for, as the host does while it samples.
+
+        Newer hosts are also told of a training: some of their kernels have no backward pass.
+        """
         before, self.base.current_patcher = self.base.current_patcher, self.model
+        training = getattr(comfy.model_management, "in_training", False)
+        comfy.model_management.in_training = torch.is_grad_enabled()
         try:
             yield
         finally:
             self.base.current_patcher = before
+            comfy.model_management.in_training = training
 
-    def _in_place_safe(self) -> Any:
-        in_place = self.family not in UNETS and torch.is_grad_enabled()
-        return private_copies(self.base) if in_place else nullcontext()
+    def _kept_safe(self) -> Any:
+        """Copies of what autograd keeps, where network or host would write over it."""
+        overwritten = self.family not in UNETS or lent(self.model)
+        return private_copies(self.base) if overwritten and torch.is_grad_enabled() else nullcontext()
 
     def _conds(self, x: Tensor, conditioning: Conditioning) -> list[dict[str, Any]]:
         """The host's own form of a condition, all rows in one."""
@@ -126,23 +135,10 @@ class ComfyDenoiser:
         return self.sampling.noise_scaling(first, noise, torch.zeros_like(noise), False)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
-        """Layers by diffusers' module names, with the MODEL's patches in their weights.
-
-        Raises:
-            UnlearnError: if the weights are packed, as GGUF and 4-bit loaders keep them.
-        """
-        found = choose(linears(self.model, self.family), selectors(self.family), selector)
-        packed = {target.weight.dtype for target in found.values() if not target.weight.is_floating_point()}
-        if packed:
-            kind = str(packed.pop()).removeprefix("torch.")
-            raise UnlearnError(
-                f"This model's weights are packed ({kind}), as in GGUF and 4-bit files, and cannot be trained on; load "
-                "the model from a .safetensors file in float16, bfloat16 or fp8. A finished eraser works with packed "
-                "weights as well: use Load Eraser and Apply Eraser."
-            )
+        """Layers by diffusers' module names, with the MODEL's patches in their weights."""
         if not self.loaded:
             self.load()  # until then the network may carry another MODEL's patches
-        return found
+        return applied(self.model, choose(linears(self.model, self.family), selectors(self.family), selector))
 
 
 def same_length(texts: Sequence[Tensor], repeatable: bool) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import comfy.utils
 from comfy_api.v0_0_2 import io
 from comfy_execution.graph import ExecutionBlocker
 from PIL import Image
@@ -109,7 +110,10 @@ class EraseConcept(io.ComfyNode):
 def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Adapter) -> dict[str, Any]:
     """What the node shows after a training: the concept and its nearest neighbours, before and after."""
     pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio_for(clip, vae, adapter))
-    return shown(node, "\n".join(pairs.labels), pairs.page())
+    page = pairs.page()
+    over = ("JPEG", to_pillow(page)[0], None)  # the page would show the last sketch instead
+    comfy.utils.ProgressBar(1).update_absolute(1, preview=over)
+    return shown(node, "\n".join(pairs.labels), page)
 
 
 def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:

@@ -12,6 +12,7 @@ from torch import nn
 from ..lora_unlearn import UnlearnError
 from ..lora_unlearn.denoiser import PredictionType, Target
 from ..lora_unlearn.hosts import flow, unet
+from .weights import is_linear
 
 WIDTHS = {768: "sd1", 1024: "sd2", 80: "demo"}
 """Width of the text that a plain U-Net attends to, by family."""
@@ -58,10 +59,21 @@ def linears(model: Any, family: str) -> dict[str, Target]:
         if not name.endswith(".weight") or name.startswith(ALIASES) or not isinstance(path, str):
             continue
         module = _module(network, path.removesuffix(".weight"))
-        if isinstance(module, nn.Linear):
+        if is_linear(module):
             part = slice(None) if rows is None else slice(rows[1], rows[1] + rows[2])
             found[name.removesuffix(".weight")] = Target(module, part)
-    return found
+    return _named_once(found)
+
+
+def _named_once(found: dict[str, Target]) -> dict[str, Target]:
+    """Without second names: newer hosts call layers of Flux by the names of Flux 2 as well, after the first."""
+    kept, starts = dict[str, Target](), dict[nn.Module, set[int | None]]()
+    for name, target in found.items():
+        known, start = starts.setdefault(target.linear, set()), target.rows.start
+        if not known or (start is not None and known.isdisjoint({None, start})):
+            known.add(start)
+            kept[name] = target
+    return kept
 
 
 def _module(network: nn.Module, path: str) -> nn.Module | None:

@@ -41,8 +41,10 @@ def fingerprint(model: Any, clip: Any, values: Mapping[str, Any]) -> str:
 def _weights(patcher: Any) -> bytes:
     """A digest of a ModelPatcher's own weights, wherever they are, and of what is patched onto them."""
     stored = {name: backup.weight for name, backup in patcher.backup.items()}
-    own = {name: value for name, value in patcher.model.state_dict().items() if not any(part in name for part in UNSET)}
-    digest = hashlib.sha256(_sampled((name, stored.get(name, value)) for name, value in own.items()))
+    stored |= getattr(patcher, "backup_buffers", {})
+    every = [*patcher.model.named_parameters(), *patcher.model.named_buffers()]
+    own = {name: stored.get(name, value) for name, value in every if not any(part in name for part in UNSET)}
+    digest = hashlib.sha256(_sampled(own.items()))
     for name, patches in sorted(patcher.patches.items()):
         digest.update(name.encode())
         for part in _flat(patches):
@@ -51,14 +53,25 @@ def _weights(patcher: Any) -> bytes:
 
 
 def _sampled(tensors: Iterable[tuple[str, Tensor]]) -> bytes:
-    digest, samples = hashlib.sha256(), dict[Any, list[Tensor]]()
-    for name, value in sorted(tensors):
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        values = value.detach().flatten()[:: max(1, value.numel() // SAMPLE)][:SAMPLE]
-        samples.setdefault(value.device, []).append(values.float())
-    for parts in samples.values():
-        digest.update(torch.cat(parts).cpu().numpy().tobytes())
+    """A digest of names, kinds and some values, whichever of them are on which device; each device is read once."""
+    digest, order, samples = hashlib.sha256(), list[Any](), dict[Any, list[Tensor]]()
+    for name, whole in sorted(tensors, key=lambda item: item[0]):
+        for value in _parts(whole):
+            digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+            values = value.flatten()[:: max(1, value.numel() // SAMPLE)][:SAMPLE]
+            samples.setdefault(value.device, []).append(values.float())
+            order.append(value.device)
+    read = {device: iter(torch.cat(parts).cpu().split([*map(len, parts)])) for device, parts in samples.items()}
+    for device in order:
+        digest.update(next(read[device]).numpy().tobytes())
     return digest.digest()
+
+
+def _parts(value: Tensor) -> list[Tensor]:
+    """The plain tensors in a weight: itself, or what a host's own kind of tensor is made of (values and scales)."""
+    if hasattr(value, "__tensor_flatten__"):
+        return [getattr(value, name).detach() for name in value.__tensor_flatten__()[0]]
+    return [] if value.is_meta else [value.data.as_subclass(Tensor)]
 
 
 def _flat(value: Any) -> Iterable[bytes]:

@@ -124,6 +124,7 @@ class Work:
             if eraser.adapter.lora not in attached:
                 attached.add(eraser.adapter.lora)
                 self.attachments.append(eraser.adapter.lora.attach(targets(model, family, eraser)))
+                eraser.adapter.lora.to(model.load_device)  # weights may lie elsewhere
 
     def eject(self, model: Any) -> None:
         """Detach them; ComfyUI may ask for it before it ever injected."""

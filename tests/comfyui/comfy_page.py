@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 CHROME, DRIVER = which("chromium") or which("google-chrome"), which("chromedriver")
-PATIENCE = 90
+PATIENCE = 240
 """Seconds that anything on the page may take, on a machine with much else to do."""
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1600,1000")
 READY = "return !!(window.app && app.graph && app.extensionManager && document.querySelector('#graph-canvas'))"
@@ -26,6 +26,8 @@ FIND = """
 return [...document.querySelectorAll(arguments[0])]
     .filter(e => e.getClientRects().length && (!arguments[1] || e.textContent.trim() === arguments[1])).pop()
 """
+SEARCH = ".comfy-vue-node-search-container input, [role=dialog] input[role=combobox]"
+"""The box that a double click on the canvas opens, on older and on newer pages."""
 SETTINGS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.Locale": "en",
@@ -91,7 +93,7 @@ class Page:
         """What a double click on the canvas and some words find: names of nodes."""
         canvas = self.driver.find_element(By.ID, "graph-canvas")
         ActionChains(self.driver).move_to_element_with_offset(canvas, -200, 300).double_click().perform()
-        box = self.until(lambda: self.find(".comfy-vue-node-search-container input"), "the search box")
+        box = self.until(lambda: self.find(SEARCH), "the search box")
         box.send_keys(words)
         time.sleep(1.5)
         found = self.driver.find_elements(By.CSS_SELECTOR, "[role=option]")
@@ -100,7 +102,7 @@ class Page:
     def choose(self) -> None:
         """Take the first of what the search has found."""
         self.driver.switch_to.active_element.send_keys(Keys.ENTER)
-        self.until(lambda: not self.find(".comfy-vue-node-search-container input"), "the search box to close")
+        self.until(lambda: not self.find(SEARCH), "the search box to close")
 
     def nodes(self) -> list[dict[str, Any]]:
         """Every node on the canvas: type, how far its bar is, and its widgets' values by name."""
@@ -117,6 +119,14 @@ class Page:
     def text_on(self, kind: str) -> str:
         """The text that a node shows below its widgets."""
         return str(self.node(kind)["values"].get("$$node-text-preview") or "")
+
+    def picture_on(self, kind: str) -> list[int] | None:
+        """Width and height of the picture that a node shows."""
+        return self.driver.execute_script(
+            "const shown = (app.graph._nodes.find(n => n.type == arguments[0]).imgs || []).at(-1);"
+            "return shown && [shown.naturalWidth, shown.naturalHeight]",
+            kind,
+        )
 
     def set(self, kind: str, name: str, value: Any) -> None:
         """Change a widget."""
@@ -135,7 +145,8 @@ class Page:
 
     def press_run(self) -> None:
         """Press Run."""
-        self.click("button[aria-label=Run]")
+        older = "button[aria-label=Run]"  # newer pages give this label to the arrow beside the button
+        self.until(lambda: self.find("button", "Run") or self.find(older), "the button Run").click()
 
     def finished(self) -> bool:
         """Whether nothing waits or runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import comfy.model_base
@@ -9,6 +10,7 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.supported_models as models
 import torch
+from comfy.ldm.flux.model import FluxParams
 from torch import nn
 
 WIDTH = 80
@@ -118,4 +120,6 @@ def flux() -> Any:
         theta=10000,
         qkv_bias=True,
     )
+    if "txt_ids_dims" in {field.name for field in fields(FluxParams)}:  # newer hosts
+        config["txt_ids_dims"] = []
     return _patcher(models.Flux(config))

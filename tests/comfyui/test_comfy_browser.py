@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 from conftest import HOST
+from PIL import Image
 
 pytest.importorskip("selenium", reason="the browser tests need selenium")
 
@@ -57,6 +60,12 @@ def pictures(page, node):
     return [page.live.pixels(image) for image in run["outputs"][str(node["id"])]["images"]]
 
 
+def sheet(page, node):
+    """Width and height of the picture that the latest run left in a node."""
+    (run,) = page.live.get("/history", max_items="1").values()
+    return list(Image.open(BytesIO(page.live.get("/view", **run["outputs"][str(node["id"])]["images"][0]))).size)
+
+
 def run(page):
     """Press Run and wait until all is done; returns the texts that the first of our nodes showed on the way."""
     before, seen = len(page.live.get("/history")), []
@@ -85,6 +94,7 @@ def test_a_template_erases_by_one_press_and_shows_how_far_it_is(page):
     page.until(lambda: page.node("PreviewImage")["pictures"], "the pictures in the node")
     erased = pictures(page, page.node("PreviewImage"))
     assert "(gate open)" in page.text_on(ERASE)
+    page.until(lambda: page.picture_on(ERASE) == sheet(page, page.node(ERASE)), "before and after, not a sketch")
     page.shoot("one-node-done")
     page.set(ERASE, "enabled", False)
     assert run(page) is not None

@@ -123,5 +123,8 @@ def test_switched_off_before_any_training_passes_the_model_through(run, training
 def test_mistakes_are_told_in_one_sentence_and_the_queue_goes_on(run, change, sentence):
     graph = one_node(count=1, **change)
     graph["9"] = ("TestNothing", {})
-    assert sentence in run(graph).error
+    failed = run(graph)
+    assert sentence in failed.error
+    (told,) = [data for event, data in failed.sent if event == "execution_error"]
+    assert told["exception_type"] == "lora_unlearn.UnlearnError"
     assert run(one_node(count=1)).error is None

@@ -103,21 +103,18 @@ def test_a_model_stored_in_fp8_is_erased_from_as_well(eight_bits, erased, pictur
     assert torch.equal(weight.view(torch.uint8), before)
 
 
-def test_packed_weights_are_refused_with_what_to_load_instead(pack, erased, cat, sample, demo):
-    """As GGUF and 4-bit loaders keep them: bytes that are no numbers until the layer unpacks them."""
+def test_packed_weights_are_those_that_the_layer_applies(pack, erased, demo):
+    """As 4-bit loaders keep them: bytes that are no numbers until the layer unpacks them."""
     with torch.inference_mode():
         packed = pack("nodes.demo").load_demo()[0]
     layer = packed.model.diffusion_model.middle_block[1].transformer_blocks[0].attn2.to_v
     plain = layer.weight
     layer.forward = lambda x: torch.nn.functional.linear(x, plain)
     layer.weight = torch.nn.Parameter(torch.zeros(plain.numel() // 2, dtype=torch.uint8), requires_grad=False)
-    with pytest.raises(pack("lora_unlearn").UnlearnError, match=r"packed \(uint8\).*load .* in float16"):
-        erased(packed)
-    guide, core = pack("nodes.guide"), pack("lora_unlearn")
-    with torch.inference_mode():
-        under = guide.apply_erasers(packed, [core.Eraser(cat)])
-    expected = sample(guide.apply_erasers(demo.model, [core.Eraser(cat)]), CAT)
-    assert torch.allclose(sample(under, CAT), expected, atol=1e-4)
+    of_bytes, of_numbers = (erased(model)[1].lora for model in (packed, demo.model))
+    for (name, ours), (_, theirs) in zip(of_bytes.items(), of_numbers.items(), strict=True):
+        assert torch.allclose(ours.up, theirs.up, atol=1e-3), name
+        assert ours.up.norm() > 0
 
 
 def test_a_lora_before_the_eraser_counts_whether_it_is_loaded_yet_or_not(host, demo, cat, erased, sample):

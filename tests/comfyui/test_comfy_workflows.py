@@ -40,7 +40,9 @@ def check_node(node, kind):
     """A node says the same as its schema: slots, outputs, and values that the schema allows."""
     assert [slot["name"] for slot in node["inputs"]] == slots_of(kind)
     assert [slot["type"] for slot in node["inputs"]] == [inputs_of(kind)[name][0] for name in slots_of(kind)]
-    assert [slot["type"] for slot in node["outputs"]] == list(kind.RETURN_TYPES)
+    outputs = [slot["type"] for slot in node["outputs"]]
+    assert outputs == list(kind.RETURN_TYPES)[: len(outputs)]  # newer hosts let Preview Image hand its pictures on
+    assert len(outputs) == len(kind.RETURN_TYPES) or getattr(kind, "OUTPUT_NODE", False)
     assert len(node["widgets_values"]) == len(widgets_of(kind))
     for name, value in values_of(node, kind).items():
         if name == CONTROL:
