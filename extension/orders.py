@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,10 +70,11 @@ def continued(adapter: Adapter, previews: bool = True, pictures: int = 2) -> Ord
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
-    text = " ".join(str(fields.get(name) or "").split())
+    text, called = " ".join(str(fields.get(name) or "").split()), name.replace("_", " ")
     if len(text) > LONGEST:
-        called = name.replace("_", " ")
         raise UnlearnError(f"The field {called!r} has {len(text)} characters; {LONGEST} are allowed.")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise UnlearnError(f"The field {called!r} holds a character that is no text; type it anew.")
     return text
 
 

@@ -15,6 +15,8 @@ from .denoiser import POOLED
 
 NAMES = ("x", "timesteps", "context", "y", "control", "transformer_options")
 """The first arguments of the hosts' U-Nets."""
+MARK = 1024
+"""The extension ControlNet puts a token of plus or minus this before each prompt's own, to tell positive rows by it."""
 Row = tuple[bool, int]
 """Whether a row is a positive prompt's, and which picture of the batch it belongs to."""
 
@@ -29,6 +31,7 @@ class UNetCall:
 
     Attributes:
         pictures: the picture of each positive row.
+        marks: ControlNet's token before each row's prompt (R,1,D); (R,0,D) where there is none.
     """
 
     def __init__(self, plain: Callable[..., Tensor], args: tuple, kwargs: dict[str, Any], rows: Sequence[Row]) -> None:
@@ -44,6 +47,11 @@ class UNetCall:
         complete = bool(negatives) and all(picture in negatives for picture in self.pictures)
         self.negative = torch.tensor([negatives[picture] for picture in self.pictures]) if complete else None
         tensors = {"text": self.kwargs["context"]}
+        self.marks = tensors["text"][:, :1]
+        if bool((self.marks.abs() == MARK).all()):  # no word of the prompt: a gate may take it for the concept
+            tensors["text"] = tensors["text"][:, 1:]
+        else:
+            self.marks = self.marks[:, :0]
         if self.kwargs.get("y") is not None:
             tensors["pooled"] = self.kwargs["y"][:, :POOLED]
         self.conditioning = Conditioning(tensors)
@@ -55,7 +63,9 @@ class UNetCall:
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
         """The same states and noise levels, some rows, other conditionings. Size ids stay the host's."""
         kwargs = {name: rows_of(value, rows, self.count) for name, value in self.kwargs.items()}
-        kwargs["context"] = conditioning.tensors["text"].to(kwargs["context"])
+        kwargs["context"] = torch.cat(
+            [self.marks[rows.to(self.marks.device)], conditioning.tensors["text"].to(self.marks)], dim=1
+        )
         if "pooled" in conditioning.tensors:
             pooled = conditioning.tensors["pooled"].to(kwargs["y"])
             kwargs["y"] = torch.cat([pooled, kwargs["y"][:, pooled.shape[1] :]], dim=1)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from modules import devices, prompt_parser
+from modules import devices, prompt_parser, shared
 from torch import Tensor
 
 from lora_unlearn.activations import private_copies
@@ -60,6 +60,8 @@ class WebDenoiser:
 
     def _encode(self, prompts: Sequence[str]) -> Conditioning:
         height, width = self.size
+        if hasattr(self.sd_model, "set_clip_skip"):  # Forge takes the user's choice over with each picture alone
+            self.sd_model.set_clip_skip(int(shared.opts.CLIP_stop_at_last_layers))
         rows = prompt_parser.SdConditioning(list(prompts), width=width, height=height)
         found = self.sd_model.get_learned_conditioning(rows)
         if not isinstance(found, dict):
@@ -71,7 +73,7 @@ class WebDenoiser:
         """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""
         if not self.ready:
             self.device, self.ready = model.move_to_device(self.sd_model), True
-        dtype = self._dtype()
+        dtype = model.dtype_of(self.sd_model)
         scaled = self.schedule.scaled(x, sigma).to(self.device, dtype)
         time = self.schedule.timestep(sigma).to(self.device)
         with self._evaluating():
@@ -86,12 +88,6 @@ class WebDenoiser:
             self.encode([""])
         sizes = self.sizes.to(tensors["pooled"]).expand(len(tensors["pooled"]), -1)  # type: ignore[union-attr]
         return {"context": tensors["text"], "y": torch.cat([tensors["pooled"], sizes], dim=1)}
-
-    def _dtype(self) -> torch.dtype:
-        """In which the host feeds the U-Net."""
-        patcher = model.patcher_of(self.sd_model)
-        own = None if patcher is None else getattr(patcher.model, "computation_dtype", None)
-        return own or devices.dtype_unet
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

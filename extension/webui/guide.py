@@ -68,6 +68,7 @@ class Work:
 
     Attributes:
         passes: the host's sampling passes, with their decisions.
+        strays: whether the U-Net was asked for anything before the first of them.
     """
 
     def __init__(self, erasers: Sequence[Eraser], say: Say) -> None:
@@ -79,6 +80,7 @@ class Work:
         self.unwrap: Callable[[], None] | None = None
         self.rows: list[Row] | None = None
         self.cursor = 0
+        self.strays = False
 
     def attach(self, sd_model: Any) -> None:
         """Attach to a model's U-Net, after leaving the one before; a model that does not fit is left alone."""
@@ -123,6 +125,8 @@ class Work:
     def detach(self) -> None:
         """Leave the U-Net as it was; a second time does nothing."""
         self._take_off()
+        if self.strays and not self.passes:
+            self.say(STRANGE)  # somebody sampled without the host's own sampler
         self.unet, self.rows = None, None
 
     def _take_off(self) -> None:
@@ -146,7 +150,10 @@ class Work:
         return Conditioning.cat(self.encoded[prompt] for prompt in prompts)
 
     def evaluate(self, plain: Callable[..., Tensor], args: tuple, kwargs: dict[str, Any]) -> Tensor:
-        """One evaluation of the U-Net: the guidance's step."""
+        """One evaluation of the U-Net: the guidance's step; the host's own result for what is no step of a sampler."""
+        if not self.passes:
+            self.strays = True
+            return plain(*args, **kwargs)
         count = len(args[0] if args else kwargs["x"])
         rows = self._rows(count, kwargs)
         if rows is None:
@@ -160,8 +167,6 @@ class Work:
     def _rows(self, count: int, kwargs: dict[str, Any]) -> list[Row] | None:
         """What the rows of this evaluation are; None if that cannot be told."""
         marks = (kwargs.get("transformer_options") or {}).get("cond_or_uncond")
-        if not self.passes:
-            return None
         if marks:
             pictures = count // len(marks)
             return [(mark == 0, picture) for mark in marks for picture in range(pictures)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from modules import call_queue, processing, sd_models, shared
+from modules import call_queue, processing, scripts, sd_models, shared
 
 from lora_unlearn import Eraser, Picture, Sampling, UnlearnError
 from lora_unlearn.hosts.sampling import check_family
@@ -94,7 +94,7 @@ class WebLent:
             do_not_save_samples=True,
             do_not_save_grid=True,
         )
-        job.scripts, job.script_args = None, ()
+        job.scripts, job.script_args = scripts.ScriptRunner(), ()  # one without scripts: reForge asks it unseen
         job.disable_extra_networks = True
         return job
 

@@ -21,14 +21,14 @@ def take_out(sd_model: Any) -> None:
     networks = sys.modules.get("networks")
     if networks is None:
         return
-    if hasattr(networks, "network_apply_weights"):
+    if hasattr(sd_model, "forge_objects_original"):
+        networks.load_networks([], [], [])
+    elif hasattr(networks, "network_apply_weights"):
         networks.load_networks([])
         with torch.no_grad():
             for module in _modules(sd_model):
                 if hasattr(module, "network_layer_name"):
                     networks.network_apply_weights(module)
-    elif hasattr(sd_model, "forge_objects_original"):
-        networks.load_networks([], [], [])
 
 
 def forget(path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from modules import sd_models, sd_unet, shared
+from modules import devices, sd_models, sd_unet, shared
+from safetensors import SafetensorError
 from torch import Tensor
 
 from lora_unlearn import UnlearnError
@@ -25,6 +27,11 @@ PREDICTIONS: dict[str, PredictionType] = {
 }
 """What a U-Net predicts, in the words of the hosts."""
 PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+LOADING = (
+    ValueError, OSError, RuntimeError, LookupError, TypeError, AttributeError, ImportError, AssertionError,
+    SafetensorError, UnpicklingError,
+)  # fmt: skip
+"""What hosts raise when a checkpoint is damaged or of another kind than its configuration says."""
 SUPPORTED = "Stable Diffusion 1.x, 2.x and XL"
 
 
@@ -37,11 +44,19 @@ def loaded() -> Any:
     reload = getattr(sd_models, "forge_model_reload", None) or sd_models.reload_model_weights
     try:
         reload()
-    except (ValueError, OSError, RuntimeError) as error:
-        raise UnlearnError(f"The checkpoint could not be loaded ({error}); choose another one.") from error
+    except LOADING as error:
+        if hasattr(sd_models, "forge_model_reload"):  # which else believes that it has the checkpoint before this one
+            sd_models.model_data.forge_hash = ""
+        raise UnlearnError(f"The checkpoint could not be loaded ({_briefly(error)}); choose another one.") from error
     if shared.sd_model is None or type(shared.sd_model).__name__ == "FakeInitialModel":
         raise UnlearnError("No checkpoint is loaded; choose one at the top of the page.")
     return shared.sd_model
+
+
+def _briefly(error: Exception) -> str:
+    """The first sentence of an error."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(". ")[0].rstrip(".")
 
 
 def patcher_of(sd_model: Any) -> Any | None:
@@ -110,10 +125,17 @@ def prediction_of(sd_model: Any) -> PredictionType:
     Raises:
         UnlearnError: if it is neither epsilon nor v.
     """
-    kind = str(getattr(_sampling(sd_model), "prediction_type", None) or getattr(sd_model, "parameterization", "eps"))
-    if kind not in PREDICTIONS:
+    sampling = _sampling(sd_model)
+    kind = getattr(sampling, "prediction_type", None) or _rule(sampling) or getattr(sd_model, "parameterization", "eps")
+    if str(kind).lower() not in PREDICTIONS:
         raise _unsupported(f"one that predicts {kind}")
-    return PREDICTIONS[kind]
+    return PREDICTIONS[str(kind).lower()]
+
+
+def _rule(sampling: Any) -> str | None:
+    """reForge's name for how a prediction becomes a picture: that of the class whose rule it follows."""
+    classes = type(sampling).__mro__
+    return next((kind.__name__ for kind in classes if "calculate_denoised" in vars(kind)), None)
 
 
 def alphas_cumprod(sd_model: Any) -> Tensor:
@@ -128,20 +150,23 @@ def _sampling(sd_model: Any) -> Any | None:
     return None if patcher is None else getattr(patcher.model, "predictor", None) or patcher.model.model_sampling
 
 
+def dtype_of(sd_model: Any) -> torch.dtype:
+    """In which the host feeds the U-Net."""
+    patcher = patcher_of(sd_model)
+    if patcher is None:
+        return devices.dtype_unet
+    own = getattr(patcher.model, "computation_dtype", None) or getattr(patcher.model, "manual_cast_dtype", None)
+    return own or patcher.model.get_dtype()
+
+
 def move_to_device(sd_model: Any) -> torch.device:
     """Have the host bring the U-Net to the device on which it samples; returns that."""
     patcher = patcher_of(sd_model)
     if patcher is None:
-        return _device()
+        return devices.device
     try:
         from backend import memory_management
     except ImportError:
         from ldm_patched.modules import model_management as memory_management
     memory_management.load_model_gpu(patcher)
     return patcher.load_device
-
-
-def _device() -> torch.device:
-    from modules import devices
-
-    return devices.device

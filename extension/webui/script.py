@@ -16,10 +16,12 @@ from lora_unlearn.report.readout import readings
 from . import settings
 from .erasers import SHELF
 from .guide import Work, around_sampling
-from .slots import AXES, GATES, NONE, STRONGEST, Slot, infotext_of, key, pasted, pasted_enabled, slots_of
+from .slots import AXES, GATES, NONE, PARTS, STRONGEST, Slot, infotext_of, key, pasted, pasted_enabled, slots_of
 
 TITLE = "Erase concepts"
 PROBLEM = "Eraser problem"
+OURS = {PROBLEM} | {key(number, part) for number in range(1, 9) for part in (*PARTS, "decision")}
+"""What we write into infotexts."""
 ABOUT = (
     "Erasers are small LoRAs, made in the tab Erase concept, that make the model stop drawing something. The gate "
     "looks at each picture's prompt: auto erases where it asks for the concept, on erases always, off never. While "
@@ -50,7 +52,7 @@ class EraserScript(scripts.Script):
                 (strength, pasted(number, "strength", 1.0)),
                 (gate, pasted(number, "gate", "auto")),
             ]
-        self.paste_field_names = [key(number, part) for number in range(1, 9) for part in ("", "strength", "gate")]
+        self.paste_field_names = [key(number, part) for number in range(1, 9) for part in PARTS]
         return [enabled, *(control for slot in slots for control in slot)]
 
     def _slot_ui(self, number: int) -> tuple[Any, Any, Any]:
@@ -81,6 +83,8 @@ class EraserScript(scripts.Script):
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """Before each batch of pictures: put the erasers to work for its sampling."""
         p.lora_unlearn_work = None
+        for name in OURS & p.extra_generation_params.keys():  # some scripts give all their jobs one infotext
+            del p.extra_generation_params[name]
         try:
             slots = slots_of(args, getattr(p, AXES, {}))
             p.extra_generation_params.update(infotext_of(slots))

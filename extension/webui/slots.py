@@ -16,6 +16,8 @@ GATES = ("auto", "on", "off")
 STRONGEST = 3.0
 WIDTH = 3
 """Values of one slot: eraser, strength, gate."""
+PARTS = ("", "strength", "gate")
+"""Their names in an infotext, after the slot's own."""
 AXES = "lora_unlearn_axes"
 """Attribute of a job that holds what an X/Y/Z plot sets, in place of the accordion's own values."""
 

@@ -25,6 +25,8 @@ def test_words_are_split_at_commas_and_trimmed():
         ({"concept": "   "}, "concept is empty"),
         ({"concept": None}, "concept is empty"),
         ({"concept": "x" * 201}, "201 characters"),
+        ({"concept": "c\x00at"}, "no text"),
+        ({"concept": "cat", "keep": "\ud800"}, "'keep' holds a character that is no text"),
         ({"concept": "cat", "also": "y" * 5000}, "5000 characters"),
         ({"concept": "cat", "preset": "best"}, "no preset 'best'"),
         ({"concept": "cat", "iterations": "many"}, "updates must be a number from 1 to 5000"),

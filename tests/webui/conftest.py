@@ -12,12 +12,52 @@ import pytest
 import torch
 from webui_server import KINDS, Server, furnish
 
+FORKS = {"reforge", "neo"}
+"""Hosts that share most of their code with another one."""
+FIRST = {
+    "test_what_is_off_changes_no_byte",
+    "test_a_closed_gate_changes_no_byte",
+    "test_an_open_gate_takes_the_cats_away",
+    "test_strength_changes_the_picture_step_by_step",
+    "test_an_open_gate_at_strength_one_is_the_eraser_as_an_ordinary_lora",
+    "test_every_picture_of_a_batch_has_a_decision_of_its_own",
+    "test_an_infotext_brings_the_settings_back",
+    "test_an_infotext_brings_the_settings_back_by_the_api",
+    "test_the_demo_model_has_the_same_name_and_layers_in_every_host",
+    "test_prompts_states_and_predictions_are_those_of_every_host",
+    "test_prompts_are_read_with_the_users_clip_skip",
+    "test_the_tabs_own_pictures_are_those_of_the_page",
+    "test_gradients_reach_the_adapter",
+    "test_a_failure_in_the_middle_leaves_the_model_as_it_was",
+    "test_nothing_is_left_on_the_model_between_pictures",
+    "test_hires_fix_is_erased_in_both_passes",
+    "test_img2img_and_inpainting",
+    "test_prompts_joined_by_and",
+    "test_other_loras_stay_at_work",
+    "test_a_grid_over_eraser_strength_and_gate",
+    "test_a_training_erases_and_leaves_every_picture",
+    "test_stop_keeps_what_there_is_and_resume_ends_it",
+    "test_the_hosts_own_interrupt_stops_a_training",
+    "test_loras_of_the_last_picture_do_not_colour_a_training",
+    "test_an_exported_file_that_is_written_again_is_taken_up",
+    "test_the_routes_are_described_where_the_hosts_are",
+}
+"""What a fork may break by itself. There the other tests, which also run elsewhere, count as slow."""
 MISSING = {name: reason for name, kind in KINDS.items() if (reason := kind.missing())}
 
 
 def pytest_report_header() -> list[str]:
     """Say at the top which hosts there are, also in a quiet run."""
     return [f"{kind.name}: {MISSING.get(name) or kind.home}" for name, kind in KINDS.items()]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what a fork runs in the slow tier alone."""
+    for item in items:
+        host = getattr(item, "callspec", None) and item.callspec.params.get("server")
+        if host in FORKS and item.originalname not in FIRST:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", params=list(KINDS))

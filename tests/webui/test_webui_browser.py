@@ -18,6 +18,12 @@ CHROME, DRIVER = which("chromium") or which("google-chrome"), which("chromedrive
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1400")
 PATIENCE = 600
 """Seconds that anything may take, on a machine with much else to do."""
+CAT = "a photo of a cat"
+CONCEPT = "#lora_unlearn_concept textarea, #lora_unlearn_concept input"
+ENTER = """
+arguments[0].dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', code: 'Enter', bubbles: true}))
+arguments[0].dispatchEvent(new KeyboardEvent('keypress', {key: 'Enter', code: 'Enter', bubbles: true}))
+"""
 FIND = """
 return [...document.querySelectorAll(arguments[0])]
     .filter(e => e.getClientRects().length && (!arguments[1] || e.textContent.trim() === arguments[1])).pop()
@@ -109,7 +115,7 @@ def page(request, tmp_path_factory):
 def test_a_concept_is_erased_exported_and_used_by_the_accordion(page):
     page.open("Erase concept")
     page.shoot("tab")
-    page.type("#lora_unlearn_concept textarea, #lora_unlearn_concept input", "cat")
+    page.type(CONCEPT, "cat")
     page.click("#lora_unlearn_erase")
     page.until("#lora_unlearn_progress", holds="left")
     page.shoot("progress")
@@ -136,3 +142,75 @@ def test_a_concept_is_erased_exported_and_used_by_the_accordion(page):
     page.idle()
     page.shoot("accordion")
     assert "open, score" in page.find("#html_info_txt2img").text
+
+
+INFOTEXT = (
+    "a photo of a cat\nNegative prompt: ugly\nSteps: 5, Sampler: Euler, Schedule type: Automatic, CFG scale: 4.0, "
+    "Seed: 9, Size: 128x128, Model: demo,{} Version: 1.10.1"
+)
+ERASED = (
+    ' Eraser 1: cat, Eraser 1 strength: 0.75, Eraser 1 gate: on, Eraser 1 decision: "open, score 3", '
+    "Eraser 2: dog, Eraser 2 strength: 2, Eraser 2 gate: off,"
+)
+VALUES = """
+const at = name => document.querySelector(`[id$='txt2img_erase_concepts_${name}']`)
+const slot = n => [at(`name_${n}`).querySelector('input').value, at(`strength_${n}`).querySelector('input').value,
+    at(`gate_${n}`).querySelector('input:checked')?.value]
+return [document.querySelector('#script_txt2img_erase_concepts_enabled .label-wrap').classList.contains('open'),
+    ...slot(1), ...slot(2), ...slot(3)]
+"""
+
+
+def test_the_hosts_paste_button_brings_the_accordion_back(page):
+    page.open(page.find("#tabs > .tab-nav > button:first-child").text)
+
+    def pasted(text, expected):
+        page.type("#txt2img_prompt textarea", text)
+        time.sleep(1)
+        page.click("#txt2img_tools #paste")
+        end = time.monotonic() + 60
+        while (found := page.driver.execute_script(VALUES))[: len(expected)] != expected:
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+        page.until("#txt2img_prompt textarea")
+        assert page.driver.execute_script("return arguments[0].value", page.find("#txt2img_prompt textarea")) == CAT
+
+    pasted(INFOTEXT.format(ERASED), [True, "cat", "0.75", "on", "dog", "2", "off", "none", "1", "auto"])
+    page.shoot("pasted")
+    page.click("#txt2img_generate")
+    page.until("#html_info_txt2img", holds="Eraser 1 strength: 0.75, Eraser 1 gate: on")
+    assert "Seed: 9" in page.find("#html_info_txt2img").text
+    page.idle()
+    pasted(INFOTEXT.format(""), [False])
+
+
+def test_two_pages_watch_one_training_and_a_reload_finds_it_again(page):
+    driver, first = page.driver, page.driver.current_window_handle
+    page.open("Erase concept")
+    page.type(CONCEPT, "dog")
+    page.click("#lora_unlearn_advanced .label-wrap")
+    page.type("#lora_unlearn_iterations textarea, #lora_unlearn_iterations input", "2000")
+    page.click("#lora_unlearn_erase")
+    page.until("#lora_unlearn_progress", holds="Erasing dog")
+    try:
+        driver.switch_to.new_window("tab")
+        second = Page(page.server, driver)
+        second.open("Erase concept")
+        second.until("#lora_unlearn_progress", holds="Erasing dog")
+        assert not second.find("#lora_unlearn_erase").is_enabled()
+        second.type(CONCEPT, "car")
+        driver.execute_script(ENTER, second.find(CONCEPT))
+        second.until("#lora_unlearn_note", holds="one training at a time is enough")
+        second.shoot("second-page")
+        again = Page(page.server, driver)  # the page loaded anew
+        again.open("Erase concept")
+        again.until("#lora_unlearn_progress", holds="Erasing dog")
+        again.until("#lora_unlearn_course", holds="redirected")
+        again.shoot("reloaded")
+        again.click("#lora_unlearn_stop")
+        again.until("#lora_unlearn_progress", holds="Stopped")
+    finally:
+        driver.close()
+        driver.switch_to.window(first)
+    page.until("#lora_unlearn_progress", holds="Stopped")
+    assert "Traceback" not in page.server.said()

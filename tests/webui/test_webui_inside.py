@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_webui_accordion import CAT, DOG, same
+from test_webui_accordion import CAT, DOG, furthest, same
 
 from lora_unlearn import Adapter, Gate
 
@@ -46,6 +46,34 @@ def test_prompts_states_and_predictions_are_those_of_every_host(looks):
     with torch.no_grad():
         predicted = other.predict(x, other.sigmas(5)[1].expand(2), text)
     assert torch.allclose(torch.tensor(looks["predicted"]), predicted, atol=5e-3)
+
+
+def test_prompts_are_read_with_the_users_clip_skip(server, looks):
+    """Also before a picture was drawn with it, which is when Forge takes it over."""
+    texts = []
+    for skip in (2, 1):
+        server.call("/sdapi/v1/options", {"CLIP_stop_at_last_layers": skip})
+        texts.append(server.call("/test/looks", {})["text"])
+    assert texts[0] != looks["text"] and texts[1] == looks["text"]
+
+
+def test_the_tabs_own_pictures_are_those_of_the_page(server):
+    drawn = np.array(server.call("/test/draws", {})["picture"], np.uint8)
+    assert same([drawn], server.draw(CAT).pictures)
+
+
+@pytest.mark.parametrize("server", ["neo"], indirect=True)
+def test_a_unet_that_the_host_compiles_is_erased_from_too(server, cat):
+    plain = server.draw(CAT).pictures
+    erased = [server.draw(CAT, True, cat, strength, "auto").pictures for strength in (1.0, 2.0)]
+    server.call("/test/compiled", {"on": True})
+    try:
+        assert furthest(server.draw(CAT).pictures, plain) <= 2
+        again = [server.draw(CAT, True, cat, strength, "auto").pictures for strength in (1.0, 2.0)]
+        assert all(furthest(one, other) <= 2 for one, other in zip(again, erased, strict=True))
+        assert same(server.draw(DOG).pictures, server.draw(DOG, True, cat, 1.0, "auto").pictures)
+    finally:
+        server.call("/test/compiled", {"on": False})
 
 
 def test_gradients_reach_the_adapter(server):

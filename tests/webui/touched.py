@@ -13,21 +13,25 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-ANY, A1111, FORGE = "any", "A1111", "Forge"
+A1111, FORGE, NEO, REFORGE = "A1111", "Forge", "Forge Neo", "reForge"
+ANY, BACKEND, OWN_LDM = (A1111, FORGE, NEO, REFORGE), (FORGE, NEO), (A1111, REFORGE)
+"""All families; those with Forge's backend; those on the original's way of loading a model."""
 LDM = "repositories/stable-diffusion-stability-ai/ldm/modules/diffusionmodules/openaimodel.py"
-UNET = {A1111: LDM, FORGE: "backend/nn/unet.py"}
-BLOCKS = {A1111: LDM.replace("diffusionmodules/openaimodel", "attention"), FORGE: "backend/nn/unet.py"}
-LORA = {A1111: "extensions-builtin/Lora/networks.py", FORGE: "extensions-builtin/sd_forge_lora/networks.py"}
-FLAGS = {A1111: "extensions-builtin/Lora/preload.py", FORGE: "extensions-builtin/sd_forge_lora/preload.py"}
+PATCHED = "ldm_patched/ldm/modules/diffusionmodules/openaimodel.py"
+UNET = {A1111: LDM, REFORGE: PATCHED, **dict.fromkeys(BACKEND, "backend/nn/unet.py")}
+BLOCKS = {family: file.replace("diffusionmodules/openaimodel", "attention") for family, file in UNET.items()}
+LORA = {family: "extensions-builtin/Lora/networks.py" for family in OWN_LDM}
+LORA |= {family: "extensions-builtin/sd_forge_lora/networks.py" for family in BACKEND}
+FLAGS = {family: file.replace("networks", "preload") for family, file in LORA.items()}
 
-TOUCHED: list[tuple[str, str | dict[str, str], str]] = [
-    # family of hosts, file, names: definitions, attributes that are set, or --flags
+TOUCHED: list[tuple[tuple[str, ...], str | dict[str, str], str]] = [
+    # families of hosts, file, names: definitions, attributes that are set, or --flags
     (ANY, "modules/shared.py", "cmd_opts opts state OptionInfo"),
     (ANY, "modules/shared_items.py", "sd_model"),
     (ANY, "modules/options.py", "add_option OptionInfo needs_reload_ui"),
     (ANY, "modules/shared_state.py", "begin end interrupted job_count job_no sampling_step sampling_steps textinfo"),
-    (ANY, "modules/shared_options.py", "sd_model_checkpoint"),
-    (ANY, "modules/cmd_args.py", "--api --nowebui --api-auth --no-prompt-history --lowvram"),
+    (ANY, "modules/shared_options.py", "sd_model_checkpoint CLIP_stop_at_last_layers"),
+    (ANY, "modules/cmd_args.py", "--api --nowebui --api-auth --no-prompt-history"),
     (ANY, FLAGS, "--lora-dir"),
     (ANY, "modules/paths_internal.py", "models_path"),
     (ANY, "modules/call_queue.py", "queue_lock"),
@@ -44,7 +48,7 @@ TOUCHED: list[tuple[str, str | dict[str, str], str]] = [
         ANY,
         "modules/scripts.py",
         "Script AlwaysVisible title show ui process_batch post_sample samples infotext_fields paste_field_names "
-        "elem_id scripts_data script_class module",
+        "elem_id scripts_data script_class module ScriptRunner alwayson_scripts",
     ),
     (
         ANY,
@@ -62,34 +66,52 @@ TOUCHED: list[tuple[str, str | dict[str, str], str]] = [
     (ANY, UNET, "in_channels input_blocks middle_block output_blocks forward in_layers emb_layers"),
     (ANY, BLOCKS, "transformer_blocks attn2 to_k to_v"),
     (ANY, LORA, "load_networks list_available_networks"),
-    (A1111, "modules/sd_models.py", "reload_model_weights alphas_cumprod get_learned_conditioning"),
-    (A1111, "modules/sd_models_xl.py", "parameterization get_learned_conditioning"),
-    (A1111, "modules/sd_unet.py", "current_unet"),
+    (OWN_LDM, "modules/sd_models.py", "reload_model_weights"),
+    ((A1111,), "modules/cmd_args.py", "--lowvram"),
+    ((A1111,), "modules/sd_models.py", "alphas_cumprod get_learned_conditioning"),
+    (OWN_LDM, "modules/sd_models_xl.py", "parameterization get_learned_conditioning"),
+    (ANY, "modules/sd_unet.py", "current_unet"),
     (
-        A1111,
+        (A1111,),
         LORA,
         "networks_in_memory network_apply_weights network_current_names network_layer_name",
     ),
-    (FORGE, "modules/sd_models.py", "forge_model_reload FakeInitialModel"),
-    (FORGE, LORA, "load_lora_state_dict current_lora_hash"),
-    (FORGE, "backend/diffusion_engine/base.py", "forge_objects forge_objects_original current_lora_hash unet clip"),
-    (FORGE, "backend/diffusion_engine/sd15.py", "get_learned_conditioning"),
-    (FORGE, "backend/modules/k_model.py", "predictor computation_dtype diffusion_model"),
-    (FORGE, "backend/modules/k_prediction.py", "prediction_type sigmas"),
-    (FORGE, "backend/patcher/base.py", "load_device lora_loader"),
-    (FORGE, "backend/patcher/lora.py", "loaded_hash"),
-    (FORGE, "backend/patcher/clip.py", "patcher"),
-    (FORGE, "backend/sampling/sampling_function.py", "cond_or_uncond cond_mark cond_indices uncond_indices"),
-    (FORGE, "backend/memory_management.py", "load_model_gpu"),
+    (BACKEND, "modules/sd_models.py", "forge_model_reload FakeInitialModel model_data forge_hash"),
+    (BACKEND, LORA, "load_lora_state_dict current_lora_hash"),
+    (BACKEND, "backend/diffusion_engine/base.py", "forge_objects forge_objects_original current_lora_hash unet clip"),
+    (BACKEND, "backend/diffusion_engine/sd15.py", "get_learned_conditioning set_clip_skip"),
+    (BACKEND, "backend/modules/k_model.py", "predictor computation_dtype diffusion_model"),
+    (BACKEND, "backend/modules/k_prediction.py", "prediction_type sigmas"),
+    (BACKEND, "backend/patcher/base.py", "load_device"),
+    ((FORGE,), "backend/patcher/base.py", "lora_loader"),
+    ((FORGE,), "backend/patcher/lora.py", "loaded_hash"),
+    (BACKEND, "backend/patcher/clip.py", "patcher"),
+    (BACKEND, "backend/sampling/sampling_function.py", "cond_or_uncond cond_mark cond_indices uncond_indices"),
+    (BACKEND, "backend/memory_management.py", "load_model_gpu"),
+    ((REFORGE,), LORA, "load_lora_state_dict current_lora_hash"),
+    ((REFORGE,), "modules_forge/forge_loader.py", "forge_objects forge_objects_original current_lora_hash unet clip"),
+    ((REFORGE,), "modules_forge/forge_clip.py", "encode_with_transformers"),
+    ((REFORGE,), "ldm_patched/modules/model_base.py", "model_sampling manual_cast_dtype get_dtype diffusion_model"),
+    ((REFORGE,), "ldm_patched/modules/model_sampling.py", "EPS V_PREDICTION sigmas"),
+    ((REFORGE,), "ldm_patched/modules/model_patcher.py", "load_device"),
+    ((REFORGE,), "ldm_patched/modules/sd.py", "patcher"),
+    ((REFORGE,), "ldm_patched/modules/samplers.py", "cond_or_uncond"),
+    ((REFORGE,), "ldm_patched/modules/model_management.py", "load_model_gpu"),
 ]
+
+
+def family_of(home: Path) -> str:
+    """Which family a checkout belongs to, by the folders that it is made of."""
+    if (home / "backend").is_dir():
+        return NEO if (home / "modules_forge" / "packages").is_dir() else FORGE
+    return REFORGE if (home / "ldm_patched").is_dir() else A1111
 
 
 def missing(home: Path) -> list[str]:
     """What a checkout lacks of the table: "file: name"."""
-    family = FORGE if (home / "modules_forge").is_dir() else A1111
-    lacking = []
-    for wanted, file, names in TOUCHED:
-        if wanted in (ANY, family):
+    family, lacking = family_of(home), []
+    for families, file, names in TOUCHED:
+        if family in families:
             place = file if isinstance(file, str) else file[family]
             has = names_in(home / place)
             lacking += [f"{place}: {name}" for name in names.split() if name not in has]

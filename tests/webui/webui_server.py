@@ -6,13 +6,14 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,9 +27,7 @@ from lora_unlearn.demo.networks import SCHEDULE, TEXT, TOKENIZER, VAE
 ROOT = Path(__file__).parents[2]
 PROBE = Path(__file__).parent / "probe"
 SIDE = 128
-COMMON = (
-    "--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-hashing --api --no-download-sd-model"
-)
+COMMON = "--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-hashing --api"
 QUIET = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -45,12 +44,14 @@ class Kind:
         variable: names the folder; with _PYTHON instead of _PATH, the interpreter.
         folder: where it is looked for without it.
         flags: what keeps it on the CPU.
+        hires: what its API wants for hires fix beside, or instead of, what A1111's wants.
     """
 
     name: str
     variable: str
     folder: str
     flags: str
+    hires: dict[str, Any] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -72,9 +73,16 @@ class Kind:
         return None
 
 
+NO_DOWNLOADS = "--no-download-sd-model --do-not-download-clip"
+SCALE = {"hr_cfg": 1.0}
+MODULES = {"hr_additional_modules": ["Use same choices"], **SCALE}
 KINDS = {
-    "a1111": Kind("A1111", "WEBUI_PATH", "stable-diffusion-webui", "--use-cpu all --no-half --do-not-download-clip"),
-    "forge": Kind("Forge", "FORGE_PATH", "stable-diffusion-webui-forge", "--always-cpu"),
+    "a1111": Kind("A1111", "WEBUI_PATH", "stable-diffusion-webui", f"--use-cpu all --no-half {NO_DOWNLOADS}"),
+    "forge": Kind(
+        "Forge", "FORGE_PATH", "stable-diffusion-webui-forge", "--always-cpu --no-download-sd-model", MODULES
+    ),
+    "reforge": Kind("reForge", "REFORGE_PATH", "stable-diffusion-webui-reForge", f"--always-cpu {NO_DOWNLOADS}", SCALE),
+    "neo": Kind("Forge Neo", "NEO_PATH", "sd-webui-forge-neo", "--cpu", {"hr_upscaler": "None", **MODULES}),
 }
 
 
@@ -104,6 +112,7 @@ def furnish(data: Path) -> None:
             layout.replace("version: tokenizer", f"version: {repository / 'text_encoder'}")
         )
     _repository(repository)
+    (repository / "demo.yaml").write_text(layout)
     for name, parts in {"lora-unlearn": ("scripts", "extension", "lora_unlearn"), "probe": ("scripts",)}.items():
         source, place = (PROBE if name == "probe" else ROOT), data / "extensions" / name
         place.mkdir(parents=True)
@@ -113,6 +122,8 @@ def furnish(data: Path) -> None:
         "live_previews_enable": False,
         "show_progress_type": "Approx cheap",
         "sd_model_checkpoint": "demo.safetensors",
+        "CLIP_stop_at_last_layers": 1,
+        **{"s_min_uncond": 0, "batch_cond_uncond": True, "pad_cond_uncond": False},  # only what is here is put back
     }
     (data / "config.json").write_text(json.dumps(settings))
 
@@ -146,6 +157,14 @@ def _repository(folder: Path) -> None:
             shutil.copy(TOKENIZER / file, folder / part / file)
 
 
+def _sign(home: Path, settings: Path) -> None:
+    """Put a host's own mark into the settings: Forge Neo asks for it, and waits for a key where it is missing."""
+    source = (home / "modules" / "launch_utils.py").read_text(encoding="utf-8")
+    if mark := re.search(r'^VERSION_UID\b.*"(\w+)"', source, re.MULTILINE):
+        values = json.loads(settings.read_text())
+        settings.write_text(json.dumps({**values, "VERSION_UID": mark[1]}))
+
+
 class Server:
     """A running web UI.
 
@@ -156,6 +175,7 @@ class Server:
 
     def __init__(self, kind: Kind, data: Path, flags: str = "", home: Path | None = None) -> None:
         self.kind, self.data, self.log = kind, data, data / "log.txt"
+        _sign(kind.home, data / "config.json")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

@@ -1,25 +1,10 @@
-"""Loaded by the host beside the extension, in tests alone: makes Forge know the demo model, and looks from inside."""
+"""Loaded by the host beside the extension, in tests alone: looks from inside."""
 
-import os
 import sys
 
+import numpy as np
 import torch
 from modules import infotext_utils, script_callbacks, scripts, shared
-
-try:
-    import huggingface_guess.model_list as known
-except ImportError:
-    known = None
-
-if known is not None:
-
-    class DemoModel(known.SD15):
-        """The demo model, which Forge finds by these numbers."""
-
-        huggingface_repo = os.environ["LORA_UNLEARN_DEMO"]
-        unet_config = {**known.SD15.unet_config, "context_dim": 80, "model_channels": 64}  # noqa: RUF012 (as the base)
-
-    known.models.insert(0, DemoModel)
 
 
 class SplitPrompts(scripts.Script):
@@ -136,6 +121,14 @@ def slopes(denoiser):
     return {"slope": size * 1e-3, "measured": (values[0] - values[1]) / 2, "finite": finite}
 
 
+def draws():
+    """A picture as the tab draws them."""
+    sampling = sys.modules["lora_unlearn"].Sampling(steps=6, guidance_scale=5.0)
+    with part("host").WebHost().lend("a test") as checkpoint:
+        picture = checkpoint.draw(["a photo of a cat"], [3], sampling)[0]
+    return {"picture": np.asarray(picture.image).tolist()}
+
+
 def lent(check):
     """Run a check on a lent checkpoint."""
 
@@ -144,6 +137,18 @@ def lent(check):
             return check(checkpoint.denoiser)
 
     return run
+
+
+def compiled(body: dict):
+    """Compile the U-Net as Forge Neo's own script does, but with a backend that needs no compiler; or take it back."""
+    script = next(d.script_class for d in scripts.scripts_data if d.script_class.__name__ == "TorchCompileForForge")
+    inner = part("model").patcher_of(shared.sd_model).model
+    if body["on"]:
+        inner._torch_compile_config = ("eager",)
+        script._wrap_apply_model(inner, {"backend": "eager"})
+    else:
+        script._remove_compile_wrapper(inner)
+    return {}
 
 
 def reload():
@@ -162,9 +167,11 @@ def paste(body: dict):
 CHECKS = {
     "paste": paste,
     "refusals": refusals,
+    "compiled": compiled,
     "reload": reload,
     "marks": marks,
     "break": break_next_step,
+    "draws": draws,
     "looks": lent(looks),
     "slopes": lent(slopes),
 }
