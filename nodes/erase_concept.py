@@ -111,8 +111,8 @@ def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Ad
     """What the node shows after a training: the concept and its nearest neighbours, before and after."""
     pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio_for(clip, vae, adapter))
     page = pairs.page()
-    over = ("JPEG", to_pillow(page)[0], None)  # the page would show the last sketch instead
-    comfy.utils.ProgressBar(1).update_absolute(1, preview=over)
+    if adapter.mode != "instant":  # the classic canvas would show the last sketch instead
+        comfy.utils.ProgressBar(1).update_absolute(1, preview=("JPEG", to_pillow(page)[0], None))
     return shown(node, "\n".join(pairs.labels), page)
 
 

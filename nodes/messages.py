@@ -19,5 +19,5 @@ def show(text: str) -> None:
 
 def told(text: str) -> dict[str, Any]:
     """What a node shows when it has run: the page shows text that came while it ran, the history keeps this."""
-    show(text)
+    show(text.replace("\n", ";\n"))  # Nodes 2.0 runs the lines together
     return ui.PreviewText(text).as_dict()

@@ -116,6 +116,11 @@ class Page:
         """The first node of a type."""
         return next(node for node in self.nodes() if node["type"] == kind)
 
+    def element(self, title: str) -> Any:
+        """A node that the page draws as an element (Nodes 2.0); None while there is none."""
+        nodes = self.driver.find_elements(By.CSS_SELECTOR, "[data-node-id]")
+        return next((node for node in nodes if node.text.startswith(title)), None)
+
     def text_on(self, kind: str) -> str:
         """The text that a node shows below its widgets."""
         return str(self.node(kind)["values"].get("$$node-text-preview") or "")
