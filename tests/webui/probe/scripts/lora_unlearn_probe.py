@@ -4,7 +4,9 @@ import sys
 
 import numpy as np
 import torch
-from modules import infotext_utils, script_callbacks, scripts, shared
+from modules import infotext_utils, prompt_parser, script_callbacks, scripts, shared
+
+CAT = "a photo of a cat"
 
 
 class SplitPrompts(scripts.Script):
@@ -125,7 +127,7 @@ def draws():
     """A picture as the tab draws them."""
     sampling = sys.modules["lora_unlearn"].Sampling(steps=6, guidance_scale=5.0)
     with part("host").WebHost().lend("a test") as checkpoint:
-        picture = checkpoint.draw(["a photo of a cat"], [3], sampling)[0]
+        picture = checkpoint.draw([CAT], [3], sampling)[0]
     return {"picture": np.asarray(picture.image).tolist()}
 
 
@@ -151,6 +153,31 @@ def compiled(body: dict):
     return {}
 
 
+def side(body: dict):
+    """Train SDXL on latents of this height and width: at its own size, a test would take an hour."""
+    sides = part("model").SIDES
+    before, sides["sdxl"] = sides["sdxl"], body["side"]
+    return {"before": before}
+
+
+def vector(denoiser):
+    """What SDXL's U-Net is given beside the text when it is asked for a prediction, and what the host would give."""
+    own = prompt_parser.SdConditioning([CAT], width=denoiser.size[1], height=denoiser.size[0])
+    expected = denoiser.sd_model.get_learned_conditioning(own)["vector"]
+    seen, text = [], denoiser.encode([CAT, "a dog"])
+    hook = denoiser.unet.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["y"]), with_kwargs=True)
+    x = denoiser.initial_noise(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        denoiser.predict(x, denoiser.sigmas(5)[1].expand(2).to(x), text)
+    hook.remove()
+    return {"given": seen[0][0].tolist(), "expected": expected[0].tolist()}
+
+
+def loras():
+    """How many layers A1111's own loader found for each LoRA of the last picture."""
+    return {"layers": [len(net.modules) for net in sys.modules["networks"].loaded_networks]}
+
+
 def reload():
     """Press Reload UI."""
     shared.state.request_restart()
@@ -169,11 +196,14 @@ CHECKS = {
     "refusals": refusals,
     "compiled": compiled,
     "reload": reload,
+    "side": side,
+    "loras": loras,
     "marks": marks,
     "break": break_next_step,
     "draws": draws,
     "looks": lent(looks),
     "slopes": lent(slopes),
+    "vector": lent(vector),
 }
 
 
