@@ -109,10 +109,7 @@ def test_a_template_erases_by_one_press_and_shows_how_far_it_is(page):
 
 
 def test_nodes_2_folds_what_is_advanced_and_shows_text_and_sheet(page):
-    """Nodes that the page draws as elements of its own; older pages know no such setting."""
-    known = page.driver.execute_script("return 'Comfy.VueNodes.Enabled' in app.ui.settings.settingsLookup")
-    if not known:
-        pytest.skip("this ComfyUI's page draws nodes on the canvas alone")
+    """Nodes that the page draws as elements of its own; older pages do not, or had begun to."""
     page.live.post("/api/settings/Comfy.VueNodes.Enabled", True)
     try:
         page.open()
@@ -121,8 +118,11 @@ def test_nodes_2_folds_what_is_advanced_and_shows_text_and_sheet(page):
         page.set(ERASE, "concept", "frog")
         page.set("CLIPTextEncode", "text", "a photo of a frog")
         folded = page.until(lambda: page.element("Erase Concept"), "the node").text
+        unfold = page.find("button", "Show advanced inputs")
+        if unfold is None:
+            pytest.skip("the page of this ComfyUI has no finished Nodes 2.0")
         assert "preset" in folded and "replace_with" not in folded
-        page.driver.execute_script("arguments[0].click()", page.find("button", "Show advanced inputs"))
+        page.driver.execute_script("arguments[0].click()", unfold)
         page.until(lambda: "replace_with" in page.element("Erase Concept").text, "the advanced inputs")
         run(page)
         page.until(lambda: "a photo of a frog (gate open);" in page.element("Erase Concept").text, "the text")
