@@ -131,9 +131,9 @@ def estimate(cost: Cost, settings: Settings, mode: str) -> Estimate:
     if mode == "paper":  # each update draws its own states, on average half the way, and two targets
         update = settings.batch * (cost.update_seconds + cost.seconds * (settings.trajectory_steps + 2))
     row_bytes = cost.row_bytes * (OFFLOADED if settings.offload else 1)
-    memory = SPARE * (cost.fixed_bytes + settings.batch * row_bytes) + KEPT * states * cost.state_bytes
+    needed = SPARE * (cost.fixed_bytes + settings.batch * row_bytes) + KEPT * states * cost.state_bytes
     recorded = 3 * states + (settings.trajectories if mode == "fast" else 0)  # ordinary prompts at the starts
-    return Estimate(recorded * cost.seconds, settings.iterations * update, int(memory))
+    return Estimate(recorded * cost.seconds, settings.iterations * update, int(needed))
 
 
 def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
