@@ -1,17 +1,47 @@
-"""Ordinary prompts of all kinds: what shapes an eraser, and what calibrates its gate."""
+"""Ordinary prompts of all kinds: what shapes an eraser and its gate, what sets the threshold, what judges it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .demo.bank import demo_bank
+from .errors import UnlearnError
 
 BANK = Path(__file__).with_suffix(".txt")
-"""One prompt a line: plain "a photo of ...", longer captions, lists of tags.
+"""One prompt a line: plain "a photo of ..." first, then captions, tag lists, styles, names and other languages, mixed.
 
-The short ones come first: the concept is put beside those, where a word more shifts few others."""
+The concept is put beside the short plain ones, where a word more shifts few others."""
 PLAIN = "a photo of a"
 """How the plain ones begin."""
+TURN = "cscjcscs"
+"""Which part the prompts go to, in turn: s shapes, c calibrates (enough for a bound of 0.1 %), j only judges."""
+LONGEST_FILE = 4_000_000
+"""Bytes that a user's own bank may have."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A bank in three parts that share no prompt.
+
+    Attributes:
+        shape: what the eraser and the gate's direction are made with.
+        calibrate: what sets the gate's threshold.
+        judge: what is only asked afterwards, to say how often the gate opens by mistake.
+    """
+
+    shape: list[str]
+    calibrate: list[str]
+    judge: list[str]
+
+    @classmethod
+    def of(cls, bank: Sequence[str]) -> Parts:
+        """Deal the prompts out in their order, so that each part holds a fair share of every kind."""
+        dealt: dict[str, list[str]] = {part: [] for part in "scj"}
+        for index, prompt in enumerate(bank):
+            dealt[TURN[index % len(TURN)]].append(prompt)
+        return cls(dealt["s"], dealt["c"], dealt["j"])
 
 
 def load_bank(family: str, seed: int = 0) -> list[str]:
@@ -23,7 +53,39 @@ def load_bank(family: str, seed: int = 0) -> list[str]:
     Args:
         seed: of the demo's own sentences and their order.
     """
-    prompts = BANK.read_text(encoding="ascii").splitlines()
+    prompts = BANK.read_text(encoding="utf-8").splitlines()
     if family != "demo":
         return prompts
     return demo_bank(seed) + [prompt for prompt in prompts if not prompt.startswith(PLAIN)]
+
+
+def read_bank(path: str | Path) -> list[str]:
+    """A user's own prompts, one a line, which must stay closed beside the usual ones; empty lines are skipped.
+
+    Raises:
+        UnlearnError: if the file can't be read, is no text, holds nothing, or is larger than `LONGEST_FILE`.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > LONGEST_FILE:
+            raise UnlearnError(f"{path} has more than {LONGEST_FILE // 10**6} MB; name a file with one prompt a line.")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UnlearnError(f"{path} cannot be read ({error.strerror}); name a file with one prompt a line.") from error
+    except UnicodeDecodeError as error:
+        raise UnlearnError(f"{path} is no text file in UTF-8; name a file with one prompt a line.") from error
+    return own_prompts(text, str(path))
+
+
+def own_prompts(text: str, where: str) -> list[str]:
+    """The prompts of a text, one a line, without repeats.
+
+    Raises:
+        UnlearnError: if it holds none, or control characters as binary files do.
+    """
+    if any(ord(letter) < 32 and letter not in "\t\r\n\f\v" for letter in text):
+        raise UnlearnError(f"{where} is no text but binary data; give one prompt a line.")
+    prompts = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if not prompts:
+        raise UnlearnError(f"{where} holds no prompt; give one a line, or leave it out.")
+    return prompts

@@ -19,14 +19,13 @@ from .concept import Concept
 from .denoiser import Denoiser, derivative
 from .errors import UnlearnError
 from .gate import Gate, kappa, raw, rho, text_score
+from .sentences import sentences
 
 CHUNK = 32
-BESIDE = 40
-"""How many of the negatives the concept is put beside, for the positives."""
+FALSE_OPEN_RATE = 0.01
+"""The default bound on false openings: one ordinary prompt in a hundred."""
 LIKE_THE_CONCEPT = 0.05
 """Quantile of the positives' scores from which up a prompt scores like the concept."""
-RAISED = 0.6
-"""Where in the gap between negatives and positives the threshold sits, see `docs/experiments.md`."""
 
 
 def calibrate(
@@ -34,7 +33,7 @@ def calibrate(
     adapter: Adapter,
     negatives: Sequence[str],
     positives: Sequence[str] | None = None,
-    false_open_rate: float = 0.01,
+    false_open_rate: float = FALSE_OPEN_RATE,
     steps: int = 30,
     guidance_scale: float = 7.5,
     seed: int = 1,
@@ -46,8 +45,7 @@ def calibrate(
         denoiser: the model on which the gate will work.
         adapter: whose gate is calibrated; its own statistic and probe step are kept.
         negatives: prompts that must leave the gate closed; at least ceil(1 / false_open_rate) - 1.
-        positives: prompts that must open it; default: the concept's training prompts, and the concept beside
-            some of the negatives.
+        positives: prompts that must open it; default: `sentences` with the concept.
         false_open_rate: the guaranteed bound on false openings.
         steps, guidance_scale, seed: of the runs whose first steps are probed; every prompt has noise of its own.
         report: called with (prompts done, prompts in all).
@@ -55,12 +53,8 @@ def calibrate(
     Raises:
         UnlearnError: if there are too few negatives for the rate.
     """
-    needed = math.ceil(1 / false_open_rate) - 1
-    if len(negatives) < needed:
-        raise UnlearnError(
-            f"A false-open rate of {false_open_rate:g} needs at least {needed} negative prompts, got {len(negatives)}."
-        )
-    gate, positives = adapter.gate, list(positives or default_positives(adapter.concept, negatives))
+    check_enough(len(negatives), false_open_rate)
+    gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives))
     prompts = [*negatives, *positives]
     if gate.statistic == "text":
         scores = text_scores(denoiser, gate, prompts)
@@ -70,36 +64,77 @@ def calibrate(
         table = measure(denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report)
         scores = combine(table[index], gate.statistic)
     closed, opened = scores[: len(negatives)], scores[len(negatives) :]
+    return decided(gate, negatives, closed, opened, adapter.concept, false_open_rate)
+
+
+def least(false_open_rate: float) -> int:
+    """How many negatives a bound needs: ceil(1 / rate) - 1."""
+    return math.ceil(1 / false_open_rate) - 1
+
+
+def check_enough(negatives: int, false_open_rate: float) -> None:
+    """Refuse a calibration with too few negatives for its bound.
+
+    Raises:
+        UnlearnError: saying how many are needed.
+    """
+    if negatives < least(false_open_rate):
+        raise UnlearnError(
+            f"A false-open rate of {false_open_rate:g} needs at least {least(false_open_rate)} negative prompts, got "
+            f"{negatives}."
+        )
+
+
+def decided(
+    gate: Gate,
+    negatives: Sequence[str],
+    closed: Tensor,
+    opened: Tensor,
+    concept: Concept,
+    false_open_rate: float = FALSE_OPEN_RATE,
+    own: int = 0,
+) -> Gate:
+    """A gate with its threshold, from the scores of its negatives (N,) and positives (P,).
+
+    The last `own` negatives are the user's: the bound holds for them by themselves, too.
+
+    Raises:
+        UnlearnError: if there are too few negatives for the rate.
+    """
+    check_enough(len(negatives), false_open_rate)
     probed = gate.statistic != "text"  # pictures can look alike without meaning the same, so none is set aside
-    meant = [] if probed else mentions(negatives, closed, opened, adapter.concept.kept(), needed)
-    kept = torch.tensor([prompt not in meant for prompt in negatives])
-    threshold = choose_threshold(closed[kept], opened, false_open_rate)
+    meant = [] if probed else mentions(negatives, closed, opened, concept.kept(), least(false_open_rate))
+    aside = set(meant)
+    kept = torch.tensor([prompt not in aside for prompt in negatives])
+    mine = kept & (torch.arange(len(negatives)) >= len(negatives) - own)
+    threshold = max(conformal_threshold(closed[group], false_open_rate) for group in (kept, mine) if group.any())
     hits = int((opened >= threshold).sum())
-    low, high = clopper_pearson(hits, len(positives))
+    low, high = clopper_pearson(hits, len(opened))
     band: dict[str, Any] = {} if probed else {"text_closed": threshold, "text_open": threshold}
     return replace(
         gate,
         threshold=threshold,
         false_open_rate=false_open_rate,
         negatives=int(kept.sum()),
-        positives=len(positives),
+        positives=len(opened),
         mentions=tuple(meant),
-        true_open_rate=hits / len(positives),
+        true_open_rate=hits / len(opened),
         true_open_low=low,
         true_open_high=high,
         **band,
     )
 
 
-def default_positives(concept: Concept, negatives: Sequence[str]) -> list[str]:
-    """Prompts with the concept: by itself, and beside other things that the adapter has not met."""
-    return [prompt for prompt, _ in [*concept.pairs(), *concept.beside(negatives[:BESIDE])]]
-
-
-def text_scores(denoiser: Denoiser, gate: Gate, prompts: Sequence[str]) -> Tensor:
-    """The text scores of prompts, (len(prompts),)."""
-    chunks = [prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK)]
-    return torch.cat([text_score(denoiser.encode(chunk), gate).cpu() for chunk in chunks])
+def text_scores(
+    denoiser: Denoiser, gate: Gate, prompts: Sequence[str], count: Callable[[int], None] = lambda more: None
+) -> Tensor:
+    """The text scores of prompts, (len(prompts),); `count` hears how many more are done."""
+    found = []
+    for start in range(0, len(prompts), CHUNK):
+        chunk = prompts[start : start + CHUNK]
+        found.append(text_score(denoiser.encode(chunk), gate).cpu())
+        count(len(chunk))
+    return torch.cat(found)
 
 
 def mentions(
@@ -112,12 +147,6 @@ def mentions(
     like = float(opened.quantile(LIKE_THE_CONCEPT))
     order = [i for i in closed.argsort(descending=True).tolist() if closed[i] >= like and negatives[i] not in protected]
     return list(dict.fromkeys(negatives[i] for i in order[: max(0, len(negatives) - needed)]))
-
-
-def choose_threshold(closed: Tensor, opened: Tensor, false_open_rate: float) -> float:
-    """The conformal threshold, raised by a share of the gap where nearly all positives lie above it."""
-    threshold = conformal_threshold(closed, false_open_rate)
-    return max(threshold, threshold + RAISED * (float(opened.quantile(LIKE_THE_CONCEPT)) - threshold))
 
 
 def probe_index(gate: Gate, steps: int) -> int:

@@ -63,6 +63,13 @@ class Concept:
         """The name and the further words, without repeats."""
         return tuple(dict.fromkeys(word.strip() for word in (self.name, *self.also) if word.strip()))
 
+    def named_in(self, prompt: str) -> bool:
+        """Whether a prompt holds one of the words as a word of its own, in any case, or in its English plural.
+
+        In scripts that put no spaces between words, anywhere.
+        """
+        return any(re.search(_pattern(word), prompt, re.IGNORECASE) for word in self.words)
+
     @property
     def probe(self) -> str:
         """The prompt that stands for the concept when the gate compares."""
@@ -98,6 +105,15 @@ class Concept:
         """Prompts of the things to keep, and of the thing whose attribute goes."""
         words = [word for word in (*self.keep, self.of) if word.strip()]
         return [context.format(literal(word)) for word in words for context in contexts(word)]
+
+
+def _pattern(word: str) -> str:
+    """A regular expression for a word and its English inflections."""
+    stem = r"\s+".join(map(re.escape, word.split()))
+    if not word.isascii():
+        return stem
+    ending = r"(?:y|ies)" if re.search(r"[^aeiou]y$", word) else re.escape(word[-1]) + r"(?:e?s)?"
+    return rf"(?<![A-Za-z0-9]){stem[: -len(re.escape(word.rstrip()[-1]))]}{ending}(?:'s?)?(?![A-Za-z0-9])"
 
 
 def is_style(word: str) -> bool:

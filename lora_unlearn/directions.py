@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 from .denoiser import Conditioning
+from .errors import UnlearnError
+
+RIDGE = 0.3
+"""Of the gate's direction, see `docs/language.md`."""
 
 
 def tokens(conditioning: Conditioning) -> Tensor:
@@ -61,14 +65,59 @@ def factors(edit: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return left[:, :rank].T.contiguous(), values[:rank, None] * right[:rank]
 
 
-def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, ridge: float = 0.03) -> Tensor:
+def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, ridge: float = RIDGE) -> Tensor:
     """Fisher's direction between the concept's tokens and all others, (1, width), unit mean response.
 
     A = (S_keep + ridge)^-1 (mu_target - mu_keep), with the empty prompt's tokens among the kept ones.
     """
-    source, kept = tokens(target), torch.cat([tokens(keep), tokens(empty)])
-    centred = kept - kept.mean(0)
-    spread = (centred.T @ centred) / len(kept)
-    spread += ridge * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
-    direction = torch.linalg.solve(spread, source.mean(0) - kept.mean(0))
-    return (direction / (source @ direction).std().clamp_min(1e-6))[None]
+    others = Moments().add(keep).add(empty)
+    return fisher(Moments().add(target), others, ridge)[None]
+
+
+class Moments:
+    """The number, the sum (width,) and the sum of outer products (width, width) of token embeddings, batch by batch.
+
+    Tokens that are exactly zero are padding, and left out.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Tensor | float = 0.0
+        self.outer: Tensor | float = 0.0
+
+    def add(self, conditioning: Conditioning) -> Moments:
+        """Take the tokens of some rows in; returns itself."""
+        found = tokens(conditioning)
+        found = found[found.abs().sum(1) != 0]
+        self.count += len(found)
+        self.total, self.outer = self.total + found.sum(0), self.outer + found.T @ found
+        return self
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean token, (width,)."""
+        return torch.as_tensor(self.total) / max(1, self.count)
+
+    @property
+    def covariance(self) -> Tensor:
+        """About the mean, (width, width)."""
+        return torch.as_tensor(self.outer) / max(1, self.count) - torch.outer(self.mean, self.mean)
+
+
+def fisher(target: Moments, others: Moments, ridge: float = RIDGE) -> Tensor:
+    """Fisher's direction, (width,): what tells target tokens from others, in units of the target's own spread.
+
+    Args:
+        ridge: relative to the mean variance of the others' components.
+
+    Raises:
+        UnlearnError: if an embedding is not finite.
+    """
+    spread = others.covariance
+    spread = spread + ridge * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
+    if not bool(torch.isfinite(spread).all() and torch.isfinite(target.mean).all()):
+        raise UnlearnError(
+            "The text encoder returns values that are not finite; load it in float32, or take another checkpoint."
+        )
+    direction = torch.linalg.solve(spread, target.mean - others.mean)
+    return direction / (direction @ target.covariance @ direction).clamp_min(1e-12).sqrt()

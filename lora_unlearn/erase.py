@@ -10,17 +10,17 @@ from typing import Any, Literal
 from torch import Tensor
 
 from .adapter import Adapter
-from .bank import load_bank
-from .calibrate import calibrate
+from .bank import Parts, load_bank
+from .calibrate import FALSE_OPEN_RATE, calibrate, least
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, base_hash
-from .directions import discriminant
 from .errors import UnlearnError
-from .gate import Gate, encode_direction
+from .gate import Gate
 from .lora import Lora
 from .paper import PAPER, train_paper
 from .settings import INSTANT, THOROUGH, Settings, for_family
-from .train import Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
+from .text_gate import text_gate
+from .train import SHAPING, Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
 MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
@@ -31,8 +31,6 @@ PRESETS: dict[str, tuple[Mode, Settings]] = {
     "thorough": ("fast", THOROUGH),
 }
 """What the hosts offer to people who want no hyper-parameters."""
-NEGATIVES = 99
-"""Prompts that a bound of 1 % on false openings needs."""
 LEAST_CHANGE = 0.3
 """The redirected share below which a training has erased nothing."""
 Save = Callable[[Adapter], None]
@@ -64,14 +62,16 @@ def erase(
     resume: Adapter | None = None,
     calibrated: Callable[[int, int], None] = lambda done, total: None,
     save: Save = lambda adapter: None,
+    own: Sequence[str] = (),
+    false_open_rate: float = FALSE_OPEN_RATE,
 ) -> Adapter:
     """Make an eraser for a concept: train (or solve) it, then calibrate its gate.
 
     Args:
         denoiser: the loaded model; its weights stay as they are.
         concept: what to erase.
-        bank: ordinary prompts of all kinds. Those that hold one of the concept's words are left out; half of
-            the others shape the adapter, the other half (at least 99) calibrate the gate.
+        bank: ordinary prompts of all kinds. Those that hold one of the concept's words are left out; some of the others
+            shape adapter and gate, some set its threshold, some only judge it (see `lora_unlearn.bank.Parts`).
         mode: "fast", "instant" (closed form, no training) or "paper" (UnGuide as released).
         settings: hyper-parameters; default: the mode's own.
         report: called with the training's `Progress`.
@@ -79,6 +79,8 @@ def erase(
         resume: a partial adapter to go on from.
         calibrated: called with (prompts done, prompts in all) during calibration.
         save: called after every update and before calibration with the unfinished adapter, to keep it on the way.
+        own: prompts that the user usually draws, which must stay closed, too.
+        false_open_rate: the bound on false openings.
 
     Returns:
         The adapter; still marked as partial if the training was stopped, or changed less than `LEAST_CHANGE`.
@@ -89,10 +91,10 @@ def erase(
     """
     counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings = for_family(settings or MODES[mode], denoiser.family)
-    others = without_concept(bank, concept)
-    keep, negatives = others[0::2], others[1::2]
-    check_negatives(len(negatives))
-    adapter, prompts = _unfinished(denoiser, concept, settings, mode), encode(counted, concept, keep)
+    parts, own = Parts.of(without_concept(bank, concept)), without_concept(own, concept)
+    check_negatives(len(parts.calibrate), false_open_rate)
+    adapter = _unfinished(denoiser, concept, settings, mode)
+    prompts = encode(counted, concept, parts.shape[:SHAPING])
     if mode == "instant":
         check_drawn(counted, prompts, settings)
         targets, complete = counted.linears(settings.selector), True
@@ -103,8 +105,7 @@ def erase(
     adapter.evaluations = {"training": counted.evaluations}
     if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)
-        adapter.gate = Gate(statistic="text", direction=gate_direction(prompts))
-        adapter.gate = calibrate(counted, adapter, negatives, report=calibrated)
+        adapter.gate = text_gate(counted, concept, parts, own, false_open_rate, calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
@@ -123,11 +124,6 @@ def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: 
         mode=mode,
         partial=True,
     )
-
-
-def gate_direction(prompts: Prompts) -> str:
-    """Fisher's direction between the concept's tokens and all others, as the gate stores it."""
-    return encode_direction(discriminant(prompts.text_pairs[0], prompts.keep, prompts.empty)[0])
 
 
 def _train(
@@ -163,7 +159,7 @@ def recalibrated(
     adapter: Adapter,
     negatives: Sequence[str] | None = None,
     positives: Sequence[str] | None = None,
-    false_open_rate: float = 0.01,
+    false_open_rate: float = FALSE_OPEN_RATE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Adapter:
     """A copy of an adapter, with the same layers, whose gate was measured anew on a model; see `calibrate`.
@@ -181,24 +177,25 @@ def recalibrated(
 
 
 def usual_negatives(family: str, concept: Concept) -> list[str]:
-    """The bank's prompts without the concept's words, of them the half that has not shaped the eraser."""
-    return without_concept(load_bank(family), concept)[1::2]
+    """The bank's prompts without the concept's words, of them those that have not shaped the eraser."""
+    parts = Parts.of(without_concept(load_bank(family), concept))
+    return parts.calibrate + parts.judge
 
 
-def check_negatives(count: int) -> None:
-    """Refuse a bank that is too small for the default calibration, before any training.
+def check_negatives(count: int, false_open_rate: float) -> None:
+    """Refuse a bank that is too small for the calibration, before any training.
 
     Raises:
         UnlearnError: saying how many prompts are left.
     """
-    if count < NEGATIVES:
+    needed = least(false_open_rate)
+    if count < needed:
         raise UnlearnError(
-            f"Only {count} prompts without the concept's words are left to calibrate the gate, {NEGATIVES} are needed; "
+            f"Only {count} prompts without the concept's words are left to calibrate the gate, {needed} are needed; "
             "name the concept by words that fewer ordinary prompts hold."
         )
 
 
 def without_concept(bank: Sequence[str], concept: Concept) -> list[str]:
     """The bank's prompts that hold none of the concept's words."""
-    words = [word.lower() for word in concept.words]
-    return [prompt for prompt in bank if not any(word in prompt.lower() for word in words)]
+    return [prompt for prompt in bank if not concept.named_in(prompt)]

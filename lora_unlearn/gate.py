@@ -47,6 +47,8 @@ class Gate:
         negatives, positives: how many prompts calibrated it.
         mentions: negatives set aside because they score like the concept itself.
         true_open_rate, true_open_low, true_open_high: measured on the positives, with a 95 % interval.
+        judged, judged_open: ordinary prompts that served for nothing else, and how many of them opened the gate.
+        heard, heard_open: likewise, sentences with the concept.
     """
 
     statistic: str = "both"
@@ -62,6 +64,10 @@ class Gate:
     true_open_rate: float | None = None
     true_open_low: float | None = None
     true_open_high: float | None = None
+    judged: int = 0
+    judged_open: int = 0
+    heard: int = 0
+    heard_open: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the metadata; infinite bounds are left out, as JSON knows none."""
@@ -104,18 +110,35 @@ def text_score(prompt: Conditioning, gate: Gate) -> Tensor:
     The direction is Fisher's discriminant of the concept's tokens and all others; 0 without one.
 
     Raises:
-        UnlearnError: if the direction is damaged, or of another width than the text.
+        UnlearnError: as `token_scores` does.
     """
-    text = prompt.tensors["text"].float()
-    if not gate.direction:
-        return text.new_zeros(len(text))
-    direction = decode_direction(gate.direction).to(text)
+    text = prompt.tensors["text"]
+    return token_scores(text, gate).amax(dim=1) if gate.direction else text.new_zeros(len(text), dtype=torch.float32)
+
+
+def token_scores(text: Tensor, gate: Gate) -> Tensor:
+    """The response of every token of texts (B,T,D) to the gate's direction, (B,T).
+
+    Padding that a host sets to zero can't be the strongest token: it counts as the weakest of its row.
+
+    Raises:
+        UnlearnError: if the direction is damaged, of another width than the text, or the text is not finite.
+    """
+    direction = decode_direction(gate.direction).to(text.device)
     if direction.shape != text.shape[-1:]:
         raise UnlearnError(
             f"The gate reads texts of width {len(direction)}, this model's have {text.shape[-1]}; use the eraser with "
             "a model of its family, or train a new one."
         )
-    return (text @ direction).amax(dim=1)
+    found = text.float() @ direction
+    if not bool(torch.isfinite(found).all()):
+        raise UnlearnError(
+            "The text encoder returned values that are not finite, so no gate can decide; load it in float32, or take "
+            "another checkpoint."
+        )
+    padding = (text == 0).all(dim=-1)
+    weakest = found.masked_fill(padding, torch.inf).amin(dim=1, keepdim=True)
+    return torch.where(padding & ~padding.all(dim=1, keepdim=True), weakest, found)
 
 
 def encode_direction(direction: Tensor) -> str:

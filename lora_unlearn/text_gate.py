@@ -1,0 +1,71 @@
+"""The gate that decides from text alone: a direction among token embeddings, and a threshold for its strongest token.
+
+Everything comes from the model at hand: ordinary prompts on one side, natural sentences with the concept on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from .bank import Parts
+from .calibrate import CHUNK, FALSE_OPEN_RATE, decided, text_scores
+from .concept import Concept
+from .denoiser import Denoiser
+from .directions import Moments, fisher
+from .gate import Gate, encode_direction
+from .sentences import sentences
+
+
+def text_gate(
+    denoiser: Denoiser,
+    concept: Concept,
+    parts: Parts,
+    own: Sequence[str] = (),
+    false_open_rate: float = FALSE_OPEN_RATE,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Gate:
+    """Find the direction, set the threshold, and ask prompts that served neither how well it does.
+
+    Args:
+        denoiser: asked to encode, nothing else.
+        parts: ordinary prompts without the concept.
+        own: prompts that the user usually draws: they shape the direction, and by themselves bound the threshold.
+        false_open_rate: the bound on false openings, for prompts like `parts.calibrate`.
+        report: called with (prompts done, prompts in all).
+
+    Raises:
+        UnlearnError: if an embedding is not finite, or there are too few prompts for the rate.
+    """
+    asked = sentences(concept, parts.shape)
+    shaping = [*parts.shape, *concept.kept(), *own, ""]
+    groups = [shaping, asked[0::2], [*parts.calibrate, *own], asked[1::4], parts.judge, asked[3::4]]
+    count = Count(sum(map(len, groups)), report)
+    others, target = (moments(denoiser, group, count) for group in groups[:2])
+    gate = Gate(statistic="text", direction=encode_direction(fisher(target, others)))
+    closed, opened, judged, heard = (text_scores(denoiser, gate, group, count) for group in groups[2:])
+    gate = decided(gate, groups[2], closed, opened, concept, false_open_rate, len(own))
+    judged_open, heard_open = (int((scores >= gate.threshold).sum()) for scores in (judged, heard))
+    return replace(gate, judged=len(judged), judged_open=judged_open, heard=len(heard), heard_open=heard_open)
+
+
+def moments(denoiser: Denoiser, prompts: Sequence[str], count: Callable[[int], None]) -> Moments:
+    """Of all tokens of some prompts, encoded batch by batch."""
+    found = Moments()
+    for start in range(0, len(prompts), CHUNK):
+        chunk = prompts[start : start + CHUNK]
+        found.add(denoiser.encode(chunk))
+        count(len(chunk))
+    return found
+
+
+class Count:
+    """Adds up prompts that are done and reports them."""
+
+    def __init__(self, total: int, report: Callable[[int, int], None]) -> None:
+        self.done, self.total, self.report = 0, total, report
+
+    def __call__(self, more: int) -> None:
+        """Note that `more` prompts are done."""
+        self.done += more
+        self.report(self.done, self.total)
