@@ -20,6 +20,7 @@ from .hosts.diffusers import denoiser_for
 from .hosts.generate import Picture, Sampling, generate
 from .hosts.sampling import erasing
 from .settings import Settings
+from .suggest import Suggestion, suggest
 
 __all__ = [
     "Adapter",
@@ -31,6 +32,7 @@ __all__ = [
     "Picture",
     "Sampling",
     "Settings",
+    "Suggestion",
     "UnlearnError",
     "calibrate",
     "denoiser_for",
@@ -38,4 +40,5 @@ __all__ = [
     "erasing",
     "generate",
     "load_bank",
+    "suggest",
 ]

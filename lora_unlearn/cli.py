@@ -148,6 +148,17 @@ def _erase(add: Parser) -> None:
     add.add_argument("--out", required=True, help="the .safetensors file to write")
 
 
+def _suggest(add: Parser) -> None:
+    _model(add)
+    add.add_argument("--concept", type=words, required=True, help='what is to be erased, for example "dog"')
+    add.add_argument(
+        "--also", type=words, action="extend", nargs="+", default=[], help="further words for the same thing"
+    )
+    add.add_argument("--keep", type=words, action="extend", nargs="+", default=[], help="things that must not suffer")
+    add.add_argument("--count", type=whole(1, 100), default=12, help="words at most (default: %(default)s)")
+    add.add_argument("--json", metavar="FILE", help="the .json file to write them to, with their similarities")
+
+
 def _generate(add: Parser) -> None:
     _model(add)
     add.add_argument(
@@ -309,6 +320,8 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "demo": (_demo, "erase a concept from the demo model and show pictures of before and after", "demo --concept cat"),
     "erase": (_erase, "make an eraser for a concept",
               'erase --checkpoint model.safetensors --concept "cat" --also "kitten" --out cat.safetensors'),
+    "suggest": (_suggest, "name words that the model reads like a concept's, to erase or to keep along with it",
+                'suggest --checkpoint model.safetensors --concept "dog"'),
     "generate": (_generate, "draw pictures, with or without erasers",
                  'generate --checkpoint demo --adapter cat.safetensors:1 --prompt "a cat" "a dog" --out pictures'),
     "evaluate": (_evaluate, "measure what an eraser erases and what it spares",

@@ -17,6 +17,8 @@ from ..lora_unlearn.activations import private_copies
 from ..lora_unlearn.denoiser import Conditioning, Target, from_denoised
 from ..lora_unlearn.hosts.autograd import plain_tensors
 from ..lora_unlearn.hosts.layers import choose
+from ..lora_unlearn.hosts.text import new_vocabulary
+from ..lora_unlearn.suggest import Vocabulary
 from .families import SIDES, UNETS, family_of, linears, prediction_of, selectors
 from .weights import applied, lent, stage_again
 
@@ -69,6 +71,23 @@ class ComfyDenoiser:
     def _encode(self, prompt: str) -> tuple[Tensor, Tensor]:
         prompt = prompt.replace("\\[", "[").replace("\\]", "]")  # square brackets are no weights here
         return self.clip.encode_from_tokens(self.clip.tokenize(prompt), return_pooled=True)
+
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of the CLIP's first text encoder, in Flux of T5; None if it has none that are whole."""
+        tokenizers = {name: part for name, part in vars(self.clip.tokenizer).items() if hasattr(part, "inv_vocab")}
+        encoders = {name: getattr(self.clip.cond_stage_model, name, None) for name in tokenizers}
+        names = [name for name, encoder in encoders.items() if hasattr(encoder, "transformer")]
+        name = "t5xxl" if self.family == "flux" and "t5xxl" in names else next(iter(names), None)
+        if name is None:
+            return None
+        tokenizer, network = tokenizers[name].tokenizer, encoders[name].transformer
+        around = set(tokenizer("")["input_ids"])
+        ranks = {token: rank for rank, token in tokenizers[name].inv_vocab.items()}
+
+        def ids(words: Sequence[str]) -> list[list[int]]:
+            return [[token for token in tokenizer(word)["input_ids"] if token not in around] for word in words]
+
+        return new_vocabulary(network, network.get_input_embeddings(), ranks, ids)
 
     def load(self) -> None:
         """Have the network brought to its device, with its patches."""

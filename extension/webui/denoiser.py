@@ -15,7 +15,9 @@ from lora_unlearn.denoiser import Conditioning, Target
 from lora_unlearn.hosts.autograd import plain_tensors
 from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.schedules import DiffusionSchedule
+from lora_unlearn.hosts.text import new_vocabulary
 from lora_unlearn.hosts.unet import SELECTORS
+from lora_unlearn.suggest import Vocabulary
 
 from . import model
 from .names import linears
@@ -69,6 +71,14 @@ class WebDenoiser:
         self.sizes = found["vector"][:1, POOLED:].clone()
         return Conditioning({"text": found["crossattn"].clone(), "pooled": found["vector"][:, :POOLED].clone()})
 
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of the first text encoder, for `suggest`; None in a host that keeps it elsewhere."""
+        try:
+            reader, network, table = _reader_of(self.sd_model)
+            return new_vocabulary(network, getattr(table, "wrapped", table), _ranks(reader), reader.tokenize)
+        except AttributeError:
+            return None
+
     def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
         """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""
         if not self.ready:
@@ -114,3 +124,25 @@ class WebDenoiser:
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names."""
         return choose(linears(self.unet), SELECTORS, selector)
+
+
+def _reader_of(sd_model: Any) -> tuple[Any, Any, Any]:
+    """What turns words to tokens for the first text encoder, that encoder, and its input table."""
+    engine = getattr(sd_model, "text_processing_engine", None) or getattr(sd_model, "text_processing_engine_l", None)
+    if engine is not None:  # Forge's
+        return engine, engine.text_encoder, engine.text_encoder.transformer.text_model.embeddings.token_embedding
+    conditioner = getattr(sd_model, "conditioner", None)
+    reader = sd_model.cond_stage_model if conditioner is None else conditioner.embedders[0]
+    network = reader.wrapped
+    if hasattr(network, "transformer"):
+        return reader, network, network.transformer.text_model.embeddings.token_embedding
+    return reader, network, network.model.token_embedding  # OpenCLIP's
+
+
+def _ranks(reader: Any) -> dict[str, int]:
+    """The tokens with their ids."""
+    if hasattr(reader, "tokenizer"):
+        return reader.tokenizer.get_vocab()
+    from modules.sd_hijack_open_clip import tokenizer
+
+    return tokenizer.encoder

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
+from ..suggest import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .layers import select
@@ -83,6 +84,10 @@ class FlowDenoiser:
     def initial_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Gaussian states at sigma 1, (count,C,H,W)."""
         return torch.randn((count, *self.shape), generator=generator).to(self.device)
+
+    def vocabulary(self) -> Vocabulary:
+        """The text encoder's words, for `suggest`."""
+        return text.vocabulary(self.pipe)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names: "cross_kv", "cross_v", "context" or "all_but_cross"."""

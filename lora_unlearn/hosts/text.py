@@ -6,7 +6,7 @@ in pieces of 77 tokens for CLIP and in one go for T5, which knows no longest len
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..denoiser import Conditioning
+from ..suggest import Vocabulary, whole_words
 from .prompts import Parts, chunks, parse, plain, tokens, weighted
 
 Kind = Literal["sd", "sdxl", "sd3", "flux"]
@@ -21,6 +22,10 @@ T5_ROOM = {"sd3": 256, "flux": 512}
 """Tokens that the pipelines give to T5."""
 T5_STEP = 128
 """Longer prompts are padded to a multiple of this, so that most of them can share a batch."""
+LONGEST_READ = 77
+"""Tokens that are read of a sentence when words are compared."""
+ROWS_AT_ONCE = 8192
+"""Rows of an embedding table that are fetched at once."""
 
 
 def kind_of(pipe: Any) -> Kind:
@@ -162,3 +167,64 @@ def _t5(pipe: Any, parsed: list[Parts]) -> Tensor:
         ids[row, : len(own) + 1] = torch.tensor([*own, tokenizer.eos_token_id])
         weights[row, : len(own)] = torch.tensor(strength)
     return weigh(encoder(ids)[0], weights).to(encoder.dtype)
+
+
+def vocabulary(pipe: Any) -> Vocabulary:
+    """The words of the text encoder whose token states the network reads: CLIP's, in Flux T5's."""
+    flux = kind_of(pipe) == "flux" and pipe.text_encoder_2 is not None
+    return encoder_words(*_t5_parts(pipe)) if flux else encoder_words(pipe.tokenizer, pipe.text_encoder)
+
+
+def encoder_words(tokenizer: Any, encoder: Any) -> Vocabulary:
+    """The words of a transformers tokenizer and text encoder, which reads sentences without their padding."""
+
+    def ids(words: Sequence[str]) -> list[list[int]]:
+        return tokenizer(list(words), add_special_tokens=False, verbose=False).input_ids
+
+    def read(prompts: Sequence[str]) -> Tensor:
+        texts = [plain(parse(prompt)) for prompt in prompts]
+        room = min(tokenizer.model_max_length, LONGEST_READ)
+        inputs = tokenizer(texts, padding=True, truncation=True, max_length=room, return_tensors="pt").to(
+            encoder.device
+        )
+        mask = inputs.attention_mask[:, :, None]
+        states = encoder(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask)[0].float()
+        return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+    return new_vocabulary(encoder, encoder.get_input_embeddings(), tokenizer.get_vocab(), ids, read)
+
+
+def new_vocabulary(
+    encoder: Any,
+    table: Any,
+    ranks: Mapping[str, int],
+    ids: Callable[[Sequence[str]], list[list[int]]],
+    read: Callable[[Sequence[str]], Tensor] | None = None,
+) -> Vocabulary:
+    """A vocabulary from the parts that every host has.
+
+    Args:
+        encoder: the network.
+        table: its input table, a module that takes token ids (T,) to (T,E).
+        ranks: the raw tokens with their ids.
+        ids: token ids of words, without start and end.
+        read: see `Vocabulary`.
+    """
+    known = whole_words(ranks)
+
+    def embed(words: Sequence[str]) -> Tensor:
+        others = [word for word in words if word not in known]
+        tokens = dict(zip(others, ids(others), strict=True)) if others else {}
+        return rows_of(table, [[known[word]] if word in known else tokens[word] for word in words])
+
+    return Vocabulary(encoder, list(known), embed, read)
+
+
+@torch.no_grad()
+def rows_of(table: Any, words: Sequence[Sequence[int]]) -> Tensor:
+    """(N,E) for the token ids of N words: each the mean of its tokens' rows in a table; zero without tokens."""
+    counts = torch.tensor([len(own) for own in words])
+    ids = torch.tensor([token for own in words for token in own], dtype=torch.long, device=table.weight.device)
+    rows = torch.cat([table(part).float().cpu() for part in ids.split(ROWS_AT_ONCE)])
+    places = torch.arange(len(words)).repeat_interleave(counts)
+    return torch.zeros(len(words), rows.shape[1]).index_add_(0, places, rows) / counts.clamp(min=1)[:, None]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
+from ..suggest import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .layers import select
@@ -20,6 +21,8 @@ SELECTORS: dict[str, Callable[[str], bool]] = {
     "all_but_cross": lambda name: "attn2" not in name and not name.startswith(("time_embed", "add_embed")),
 }
 """The prompt's keys and values; and UnGuide's set for nudity."""
+FAMILIES = {768: "sd1", 1024: "sd2", 384: "language"}
+"""By the width of a prompt's states; 384: the real text encoder in `benchmarks/relative`."""
 
 
 class UNetDenoiser:
@@ -37,7 +40,7 @@ class UNetDenoiser:
         side = pipe.unet.config.sample_size * pipe.vae_scale_factor
         self.size = size or (side, side)
         width = pipe.unet.config.cross_attention_dim
-        self.family = "sdxl" if self.xl else {768: "sd1", 1024: "sd2"}.get(width, "demo")
+        self.family = "sdxl" if self.xl else FAMILIES.get(width, "demo")
         self.device, self.dtype = pipe._execution_device, pipe.unet.dtype
         self.prediction_type, self.schedule = schedule_of(pipe.scheduler)
 
@@ -75,6 +78,10 @@ class UNetDenoiser:
         factor = self.pipe.vae_scale_factor
         shape = (count, self.network.config.in_channels, self.size[0] // factor, self.size[1] // factor)
         return (torch.randn(shape, generator=generator) * self.schedule.first).to(self.device)
+
+    def vocabulary(self) -> Vocabulary:
+        """The text encoder's words, for `suggest`."""
+        return text.vocabulary(self.pipe)
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names: "cross_kv", "cross_v" or "all_but_cross"."""
