@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -21,8 +22,9 @@ WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"
 class Judge(nn.Module):
     """Pictures (B,3,H,W) in 0..1, H and W at least 64, to object, presence and style logits."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, things: Iterable[str] = THINGS, width: int = 32) -> None:
         super().__init__()
+        self.labels = (*things, LABELS[-1])
         widths = (3, width, 2 * width, 3 * width, 4 * width)
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
@@ -35,8 +37,8 @@ class Judge(nn.Module):
                 ReLU(),
             ]
         self.body = nn.Sequential(*layers)
-        self.thing = Linear(4 * width, len(LABELS))
-        self.presence = Linear(8 * width, len(THINGS))
+        self.thing = Linear(4 * width, len(self.labels))
+        self.presence = Linear(8 * width, len(self.labels) - 1)
         self.style = Linear(4 * width, len(STYLES))
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -44,22 +46,22 @@ class Judge(nn.Module):
         return self.body(F.adaptive_avg_pool2d(pictures, 64) - 0.5)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Logits: `thing` (B,23, one of `LABELS`), `presence` (B,22, each by itself), `style` (B,5)."""
+        """Logits: `thing` (B,N+1, one of `labels`), `presence` (B,N, each by itself), `style` (B,5)."""
         features = self.features(pictures)
         mean = features.mean(dim=(2, 3))
         both = torch.cat([mean, features.amax(dim=(2, 3))], dim=1)
         return {"thing": self.thing(mean), "presence": self.presence(both), "style": self.style(mean)}
 
 
-def load_judge(path: Path = WEIGHTS) -> Judge:
-    """Load the judge that ships with the package (or another file of the same kind).
+def load_judge(path: Path = WEIGHTS, things: Iterable[str] = THINGS) -> Judge:
+    """Load the judge that ships with the package (or another file of the same kind, of the `things` it knows).
 
     Raises:
         UnlearnError: if the file is missing, or does not hold exactly the judge's weights.
     """
     if not path.is_file():
         raise UnlearnError(f"The judge's weights are missing ({path}); install the package again.")
-    judge, (tensors, _) = Judge(), read_safetensors(path, check_finite=True)
+    judge, (tensors, _) = Judge(things), read_safetensors(path, check_finite=True)
     expected = {name: value.shape for name, value in judge.state_dict().items() if value.is_floating_point()}
     if {name: value.shape for name, value in tensors.items()} != expected:
         raise UnlearnError(f"{path} does not hold the judge's weights; install the package again.")

@@ -30,14 +30,9 @@ def save_relative(path: str | Path, unet: nn.Module, start: nn.Module, predictio
         unet, start: of the same shapes.
         prediction: "v_prediction" or "flow".
     """
-    tensors, before = {}, start.state_dict()
+    tensors, before = dict[str, Tensor](), start.state_dict()
     for name, value in unet.state_dict().items():
-        change = (
-            (value.float() - before[name].float()).flatten(1) if value.ndim > 1 else value.float()[None] - before[name]
-        )
-        scale = change.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / LEVELS
-        tensors[f"{name}.change"] = (change / scale).round().to(torch.int8)
-        tensors[f"{name}.scale"] = scale.squeeze(1)
+        tensors |= change_of(name, value, before[name])
     write_safetensors(Path(path), tensors, {"format": "pt", "prediction_type": prediction})
 
 
@@ -52,10 +47,18 @@ def load_relative(path: str | Path) -> StableDiffusionPipeline:
     state = pipe.unet.state_dict()
     if set(tensors) != {f"{name}.{part}" for name in state for part in ("change", "scale")}:
         raise UnlearnError(f"{path} holds no relative of this demo model; make it anew with the demo's recipe.")
-    pipe.unet.load_state_dict({name: value + _change(tensors, name, value) for name, value in state.items()})
+    pipe.unet.load_state_dict({name: changed(tensors, name, value) for name, value in state.items()})
     pipe.scheduler = scheduler_for(metadata.get("prediction_type", "epsilon"))
     return pipe
 
 
-def _change(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
-    return (tensors[f"{name}.change"].float() * tensors[f"{name}.scale"][:, None]).reshape(like.shape)
+def change_of(name: str, value: Tensor, before: Tensor) -> dict[str, Tensor]:
+    """What a tensor differs in from one of its shape: `NAME.change` (rows,columns) in 8 bits, `NAME.scale` (rows,)."""
+    change = (value.float() - before.float()).flatten(1) if value.ndim > 1 else value.float()[None] - before
+    scale = change.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / LEVELS
+    return {f"{name}.change": (change / scale).round().to(torch.int8), f"{name}.scale": scale.squeeze(1)}
+
+
+def changed(tensors: dict[str, Tensor], name: str, before: Tensor) -> Tensor:
+    """The tensor that `change_of` was given, nearly, from what it was compared with."""
+    return before + (tensors[f"{name}.change"].float() * tensors[f"{name}.scale"][:, None]).reshape(before.shape)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 
 from ..checkpoint import save_checkpoint
 from ..relatives import save_relative
+from ..words import THINGS, Thing
 from .artwork import sprites
 from .quality import say_quality
 from .scenes import Scene
@@ -71,14 +73,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def cached_scenes(vae: Any, artwork: dict, work: Path, count: int) -> tuple[list[Scene], torch.Tensor]:
+def cached_scenes(
+    vae: Any, artwork: dict, work: Path, count: int, things: Mapping[str, Thing] = THINGS
+) -> tuple[list[Scene], torch.Tensor]:
     """Encode the scenes once; a second run reads them back."""
     path = work / f"scenes-{count}"
     if path.with_suffix(".json").is_file():
         rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        scenes = [Scene(tuple(things), tuple(names), style, colour) for things, names, style, colour in rows]
+        scenes = [Scene(tuple(shown), tuple(names), style, colour) for shown, names, style, colour in rows]
         return scenes, load_file(path.with_suffix(".safetensors"))["latents"]
-    scenes, latents = encode_scenes(vae, artwork, count)
+    scenes, latents = encode_scenes(vae, artwork, count, things=things)
     save_file({"latents": latents}, path.with_suffix(".safetensors"))
     rows = [[scene.things, scene.sprites, scene.style, scene.colour] for scene in scenes]
     path.with_suffix(".json").write_text(json.dumps(rows), encoding="utf-8")

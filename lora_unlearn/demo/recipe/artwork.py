@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
 
-from ..words import STYLES, THINGS
+from ..words import STYLES, THINGS, Thing
 
 SIZE = 128
 """Side of a rendered sprite, and of a picture, in pixels."""
 
 
-def sprites(node_modules: Path) -> dict[tuple[str, str], Image.Image]:
-    """Render every sprite of every style: `{(style, sprite name): RGBA image}`."""
+def sprites(node_modules: Path, things: Mapping[str, Thing] = THINGS) -> dict[tuple[str, str], Image.Image]:
+    """Render every sprite of the things in every style: `{(style, sprite name): RGBA image}`."""
     rendered = {}
     for style, package in STYLES.items():
         icons = read_icons(node_modules, package)
-        for thing in THINGS.values():
+        for thing in things.values():
             for name in thing.sprites:
                 rendered[style, name] = render(icons, name)
     return rendered

@@ -26,21 +26,31 @@ def train(
     learning_rate: float,
     ema: float = 0.0,
     report: Callable[[str], None] = print,
+    factor: Callable[[str], float] = lambda name: 1.0,
 ) -> Network:
     """Minimise `loss(step)` over the network's parameters, with AdamW, warm-up and a cosine schedule.
 
     The weights are written to `path` (safetensors, atomically) every `SAVE_EVERY` steps; a run that finds
     its file goes on from there. With `ema` > 0 a moving average of the weights is kept beside them, and
-    the network that is returned holds the average.
+    the network that is returned holds the average. `factor` tells by a parameter's name how much faster it learns.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    groups: dict[float, list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(factor(name), []).append(parameter)
+    optimizer = torch.optim.AdamW(
+        [{"params": own, "factor": share} for share, own in groups.items()],
+        lr=learning_rate,
+        weight_decay=0.01,
+        betas=(0.9, 0.98),
+    )
     average = [p.detach().clone() for p in parameters]
     first = _resume(network, average, path)
     smoothed, started = None, time.monotonic()
     for step in range(first, steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(step, first, steps)
+            group["lr"] = learning_rate * group["factor"] * _schedule(step, first, steps)
         value = loss(step)
         value.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ import torch
 from ...evaluate.prompts import CLASSES, TEMPLATE
 from ...hosts.generate import Sampling, generate
 from ..checkpoint import load_pipeline
-from ..judge import LABELS, Judge, load_judge
-from ..words import THINGS
+from ..judge import Judge, load_judge
+from ..words import THINGS, Thing
 from .train_judge import batch
 
 RENDERS, PICTURES = 1000, 4
@@ -37,16 +37,16 @@ def say_quality(checkpoint: Path, judge: Path, artwork: dict, others: dict, say:
         say(f"model: {sum(right) / len(right):.1%} of {len(right)} pictures of {group} judged right")
 
 
-def share_of_renders(judge: Judge, artwork: dict, others: dict) -> float:
+def share_of_renders(judge: Judge, artwork: dict, others: dict, things: Mapping[str, Thing] = THINGS) -> float:
     """How often the judge names a fresh render of one thing, or of something it knows not, right."""
     torch.manual_seed(99)
-    pictures, labels, _, _ = batch(artwork, others, random.Random(99), RENDERS)
+    pictures, labels, _, _ = batch(artwork, others, random.Random(99), RENDERS, things)
     seen = named(judge, pictures)
-    right = [LABELS[label] == name for label, name in zip(labels.tolist(), seen, strict=True) if label >= 0]
+    right = [judge.labels[label] == name for label, name in zip(labels.tolist(), seen, strict=True) if label >= 0]
     return sum(right) / len(right)
 
 
 @torch.no_grad()
 def named(judge: Judge, pictures: torch.Tensor) -> list[str]:
     """What the judge sees on pictures (B,3,H,W) in 0..1."""
-    return [LABELS[i] for part in pictures.split(64) for i in judge(part)["thing"].argmax(1).tolist()]
+    return [judge.labels[i] for part in pictures.split(64) for i in judge(part)["thing"].argmax(1).tolist()]

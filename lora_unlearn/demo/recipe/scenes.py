@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PIL import Image
@@ -15,6 +16,7 @@ from ..words import (
     STYLE_TEMPLATES,
     STYLES,
     THINGS,
+    Thing,
     Word,
 )
 from .artwork import SIZE
@@ -35,12 +37,12 @@ class Scene:
     colour: str
 
 
-def random_scene(rng: random.Random, pair_share: float = PAIR_SHARE) -> Scene:
+def random_scene(rng: random.Random, pair_share: float = PAIR_SHARE, things: Mapping[str, Thing] = THINGS) -> Scene:
     """Draw a scene: one object, or with probability `pair_share` two different ones."""
-    things = rng.sample(list(THINGS), 2 if rng.random() < pair_share else 1)
-    names = [rng.choice(THINGS[thing].sprites) for thing in things]
+    chosen = rng.sample(list(things), 2 if rng.random() < pair_share else 1)
+    names = [rng.choice(things[thing].sprites) for thing in chosen]
     colour = "white" if rng.random() < 0.3 else rng.choice(list(COLOURS))
-    return Scene(tuple(things), tuple(names), rng.choice(list(STYLES)), colour)
+    return Scene(tuple(chosen), tuple(names), rng.choice(list(STYLES)), colour)
 
 
 def draw(scene: Scene, artwork: dict, rng: random.Random) -> Image.Image:

