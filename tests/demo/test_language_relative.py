@@ -28,7 +28,7 @@ def pipe():
 
 
 def test_it_draws_main_words_and_names_that_it_was_never_told(pipe):
-    prompts = [f"a postcard with a {word} on it" for word in (*ASKED, *ASKED.values())]
+    prompts = [f"a photo of a {word}" for word in (*ASKED, *ASKED.values())]
     pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING)
     seen = labels_of(load_relative_judge(), [picture.image for picture in pictures])
     wanted = [*ASKED, *ASKED]
