@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -330,8 +330,9 @@ class _Reading:
         ]
         judged.sort(key=lambda suggestion: -suggestion.similarity)
         sorts = {kind: [s for s in judged if s.kind == kind] for kind in ("inflection", "near", "neighbour")}
-        near = sorts["near"][: round(count * OFFERED)]
-        return [*sorts["inflection"], *near, *sorts["neighbour"][: count - len(near)]]
+        near, neighbours = _with_their_forms(sorts["near"], sorts["neighbour"])
+        near = near[: round(count * OFFERED)]
+        return [*sorts["inflection"], *near, *neighbours[: count - len(near)]]
 
     def margins(self, own: Sequence[str], others: Sequence[str], similarity: Tensor) -> Tensor:
         """(N,): how much closer each word is to the concept than to its closest companion that is not near it.
@@ -376,6 +377,15 @@ class _Reading:
         found = [form for form in dict.fromkeys(found) if form != word]
         same = self.states([word])[0]
         return [form for form in found if float(self.states([form])[0] @ same) < 1 - 1e-4]
+
+
+def _with_their_forms(
+    near: Sequence[Suggestion], neighbours: Sequence[Suggestion]
+) -> tuple[list[Suggestion], list[Suggestion]]:
+    """Near words and neighbours, where another form of a near word is near, too."""
+    forms = [one for one in neighbours if any(same_word(one.word, other.word) for other in near)]
+    both = sorted([*near, *(replace(one, kind="near") for one in forms)], key=lambda one: -one.similarity)
+    return both, [one for one in neighbours if one not in forms]
 
 
 def _companion(word: str, close: Sequence[str]) -> str:
