@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lora_unlearn.bank import load_bank
+from lora_unlearn.bank import Parts, load_bank
 from lora_unlearn.concept import Concept
 from lora_unlearn.demo.checkpoint import load_demo, load_pipeline
 from lora_unlearn.demo.judge import WEIGHTS, load_judge
@@ -70,9 +70,9 @@ def other_prompts(name: str, hyponyms: bool = True) -> list[str]:
 
 
 def banks(concept: Concept) -> tuple[list[str], list[str]]:
-    """The bank's halves: what shapes the adapter, what calibrates the gate."""
-    bank = without_concept(load_bank("demo"), concept)
-    return bank[0::2], bank[1::2]
+    """What shapes the adapter, and what calibrates the gate."""
+    parts = Parts.of(without_concept(load_bank("demo"), concept))
+    return parts.shape, parts.calibrate
 
 
 def seen(images: Sequence[Any], path: Path = WEIGHTS) -> list[str]:

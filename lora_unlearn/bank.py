@@ -15,6 +15,8 @@ BANK = Path(__file__).with_suffix(".txt")
 The concept is put beside the short plain ones, where a word more shifts few others."""
 PLAIN = "a photo of a"
 """How the plain ones begin."""
+FEW = 16
+"""Every how many of the others stay for the demo."""
 TURN = "cscjcscs"
 """Which part the prompts go to, in turn: s shapes, c calibrates (enough for a bound of 0.1 %), j only judges."""
 LONGEST_FILE = 4_000_000
@@ -47,8 +49,9 @@ class Parts:
 def load_bank(family: str, seed: int = 0) -> list[str]:
     """The prompts for a model family, short ones first: the ones in `bank.txt` for every real model.
 
-    For the demo, sentences about the things that it draws take the place of the plain ones. The captions and lists
-    of tags stay: a gate that was calibrated on short sentences alone opens for one long caption in ten.
+    For the demo, which knows some sixty words, sentences about the things that it draws take the place of the plain ones.
+    Few of the others stay, since to the demo they are made of unknown words: a gate that was calibrated on short
+    sentences alone opens for one long caption in ten.
 
     Args:
         seed: of the demo's own sentences and their order.
@@ -56,7 +59,7 @@ def load_bank(family: str, seed: int = 0) -> list[str]:
     prompts = BANK.read_text(encoding="utf-8").splitlines()
     if family != "demo":
         return prompts
-    return demo_bank(seed) + [prompt for prompt in prompts if not prompt.startswith(PLAIN)]
+    return demo_bank(seed) + [prompt for prompt in prompts if not prompt.startswith(PLAIN)][::FEW]
 
 
 def read_bank(path: str | Path) -> list[str]:

@@ -54,7 +54,10 @@ def calibrate(
         UnlearnError: if there are too few negatives for the rate.
     """
     check_enough(len(negatives), false_open_rate)
-    gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives))
+    gate, positives = (
+        adapter.gate,
+        list(positives or sentences(adapter.concept, negatives, natural=denoiser.family != "demo")),
+    )
     prompts = [*negatives, *positives]
     if gate.statistic == "text":
         scores = text_scores(denoiser, gate, prompts)

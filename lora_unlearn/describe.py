@@ -30,19 +30,41 @@ def describe(adapter: Adapter) -> list[str]:
 
 
 def gate_lines(adapter: Adapter) -> list[str]:
-    """What is known of an eraser's gate, for people."""
+    """What is known of an eraser's gate: first in words, then the numbers behind them."""
+    return [*gate_promise(adapter), *gate_details(adapter)]
+
+
+def gate_promise(adapter: Adapter) -> list[str]:
+    """What the gate will do, in words for people who never heard of one."""
+    gate, name = adapter.gate, adapter.concept.name
+    if gate.false_open_rate is None:
+        return ["gate: not calibrated, so nobody knows yet when it opens"]
+    if not gate.judged:
+        return [
+            f"gate: opened for {percent(gate.true_open_rate)} of {gate.positives} sentences with {name}, and opens for "
+            f"at most {percent(gate.false_open_rate)} of ordinary prompts"
+        ]
+    return [
+        f"gate: would have opened for {gate.heard_open} of {gate.heard} new sentences with {name}, and for "
+        f"{gate.judged_open} of {gate.judged} ordinary prompts without"
+    ]
+
+
+def gate_details(adapter: Adapter) -> list[str]:
+    """The numbers behind the promise."""
     gate = adapter.gate
     when = (
         "from the text alone"
         if gate.statistic == "text"
         else f"by {gate.statistic}, {100 * gate.step:.0f} % into a run"
     )
+    score = f"gate, details: opens from a score of {gate.threshold:.3f} ({when})"
     if gate.false_open_rate is None:
-        return [f"gate: not calibrated; opens from a score of {gate.threshold:.3f} ({when})"]
+        return [score]
     shown = ", ".join(repr(prompt) for prompt in gate.mentions[:MENTIONS])
     aside = f"; {len(gate.mentions)} more were set aside, being too like it, such as {shown}" if shown else ""
     return [
-        f"gate: opens from a score of {gate.threshold:.3f} ({when})",
+        score,
         f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
         f"without the concept that it was calibrated on{aside}",
         f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "

@@ -12,7 +12,7 @@ from torch import Tensor
 from .denoiser import Conditioning
 from .errors import UnlearnError
 
-RIDGE = 0.3
+RIDGE = 0.1
 """Of the gate's direction, see `docs/language.md`."""
 
 

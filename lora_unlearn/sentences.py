@@ -17,15 +17,20 @@ JOINTS = ("{rest} and {a}", "{A} and {rest}", "{rest} with {a}", "{rest}, {}")
 STYLE_JOINTS = ("{rest}, {}", "{}, {rest}", "{rest} in {}", "{rest} in the style of {bare}")
 BESIDE = 64
 """How many ordinary prompts the concept is put beside."""
+SIMPLE = 96
+"""The same for a model that knows a few words only: short ones."""
 
 
-def sentences(concept: Concept, ordinary: Sequence[str]) -> list[str]:
+def sentences(concept: Concept, ordinary: Sequence[str], natural: bool = True) -> list[str]:
     """Prompts that ask for a concept, for each of its words in turn: what its gate must open for.
 
     Args:
         concept: its name and the further words for it.
-        ordinary: prompts of other things; `BESIDE` of them, spread over all, get the concept added.
+        ordinary: prompts of other things, short ones first; some get the concept added.
+        natural: False for a model that knows a few words only: no more of them than need be.
     """
+    if not natural:
+        return list(dict.fromkeys(prompt for prompt, _ in [*concept.pairs(), *concept.beside(ordinary[:SIMPLE])]))
     things, styles = (part.splitlines() for part in SENTENCES.read_text(encoding="ascii").split("\n\n"))
     found: list[str] = []
     for word in concept.words:

@@ -37,9 +37,10 @@ def text_gate(
     Raises:
         UnlearnError: if an embedding is not finite, or there are too few prompts for the rate.
     """
-    asked = sentences(concept, parts.shape)
+    asked = sentences(concept, parts.shape, natural=denoiser.family != "demo")
     shaping = [*parts.shape, *concept.kept(), *own, ""]
-    groups = [shaping, asked[0::2], [*parts.calibrate, *own], asked[1::4], parts.judge, asked[3::4]]
+    plain = [prompt for prompt, _ in concept.pairs()]
+    groups = [shaping, [*plain, *asked[0::2]], [*parts.calibrate, *own], asked[1::4], parts.judge, asked[3::4]]
     count = Count(sum(map(len, groups)), report)
     others, target = (moments(denoiser, group, count) for group in groups[:2])
     gate = Gate(statistic="text", direction=encode_direction(fisher(target, others)))
