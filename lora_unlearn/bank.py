@@ -49,9 +49,9 @@ class Parts:
 def load_bank(family: str, seed: int = 0) -> list[str]:
     """The prompts for a model family, short ones first: the ones in `bank.txt` for every real model.
 
-    For the demo, which knows some sixty words, sentences about the things that it draws take the place of the plain ones.
-    Few of the others stay, since to the demo they are made of unknown words: a gate that was calibrated on short
-    sentences alone opens for one long caption in ten.
+    For the demo, which knows some sixty words, sentences about the things that it draws take the place of the plain
+    ones. Few of the others stay, since to the demo they are made of unknown words: a gate that was calibrated on
+    short sentences alone opens for one long caption in ten.
 
     Args:
         seed: of the demo's own sentences and their order.

@@ -39,15 +39,15 @@ def text_gate(
     """
     asked = sentences(concept, parts.shape, natural=denoiser.family != "demo")
     shaping = [*parts.shape, *concept.kept(), *own, ""]
-    plain = [prompt for prompt, _ in concept.pairs()]
-    groups = [shaping, [*plain, *asked[0::2]], [*parts.calibrate, *own], asked[1::4], parts.judge, asked[3::4]]
+    shown = list(dict.fromkeys([prompt for prompt, _ in concept.pairs()] + asked[0::2]))
+    groups = [shaping, shown, [*parts.calibrate, *own], asked[1::2], parts.judge]
     count = Count(sum(map(len, groups)), report)
     others, target = (moments(denoiser, group, count) for group in groups[:2])
     gate = Gate(statistic="text", direction=encode_direction(fisher(target, others)))
-    closed, opened, judged, heard = (text_scores(denoiser, gate, group, count) for group in groups[2:])
+    closed, opened, judged = (text_scores(denoiser, gate, group, count) for group in groups[2:])
     gate = decided(gate, groups[2], closed, opened, concept, false_open_rate, len(own))
-    judged_open, heard_open = (int((scores >= gate.threshold).sum()) for scores in (judged, heard))
-    return replace(gate, judged=len(judged), judged_open=judged_open, heard=len(heard), heard_open=heard_open)
+    judged_open, heard_open = (int((scores >= gate.threshold).sum()) for scores in (judged, opened))
+    return replace(gate, judged=len(judged), judged_open=judged_open, heard=len(opened), heard_open=heard_open)
 
 
 def moments(denoiser: Denoiser, prompts: Sequence[str], count: Callable[[int], None]) -> Moments:
