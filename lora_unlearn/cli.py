@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 from . import __version__
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with terminable():
             args = new_parser().parse_args(argv)
-            command = import_module(f"{__package__}.commands.{args.command}")
+            name = args.command + "_" * iskeyword(args.command)
+            command = import_module(f"{__package__}.commands.{name}")
             return command.run(args)
     except SystemExit as end:  # argparse leaves so after --help and --version
         return int(end.code or 0)
@@ -118,6 +120,13 @@ def _erase(add: Parser) -> None:
         "--of", type=words, default="", help='erase an attribute of this alone: --concept red --of "apple"'
     )
     add.add_argument("--keep", type=words, action="extend", nargs="+", default=[], help="things that must not suffer")
+    _bank(add)
+    add.add_argument(
+        "--false-open-rate",
+        type=number(0.001, 0.1),
+        default=0.01,
+        help="how often the eraser may work by mistake: 0.01 (the default) is one ordinary prompt in a hundred",
+    )
     add.add_argument(
         "--mode",
         choices=("fast", "instant", "paper"),
@@ -157,6 +166,15 @@ def _suggest(add: Parser) -> None:
     add.add_argument("--keep", type=words, action="extend", nargs="+", default=[], help="things that must not suffer")
     add.add_argument("--count", type=whole(1, 100), default=12, help="words at most (default: %(default)s)")
     add.add_argument("--json", metavar="FILE", help="the .json file to write them to, with their similarities")
+
+
+def _try(add: Parser) -> None:
+    _model(add)
+    add.add_argument("--adapter", required=True, metavar="FILE", help="the eraser")
+    add.add_argument(
+        "--prompt", type=words, action="extend", nargs="+", required=True, help="what you would draw (one or more)"
+    )
+    add.add_argument("--json", action="store_true", help="with the scores, for programs")
 
 
 def _generate(add: Parser) -> None:
@@ -212,13 +230,15 @@ def _evaluate(add: Parser) -> None:
 def _calibrate(add: Parser) -> None:
     _model(add)
     add.add_argument("--adapter", required=True, metavar="FILE", help="the eraser")
-    add.add_argument("--negatives", help="text file with prompts that must leave the gate closed, one a line")
+    _bank(add)
+    add.add_argument(
+        "--negatives", help="text file with prompts to use instead of the usual ones that must leave the gate closed"
+    )
     add.add_argument("--positives", help="text file with prompts that must open it, one a line")
     add.add_argument(
         "--false-open-rate",
         type=number(1e-6, 0.5),
-        default=0.01,
-        help="how often a prompt without the concept may open the gate (default: %(default)s)",
+        help="how often a prompt without the concept may open the gate (default: as the eraser was made, else 0.01)",
     )
     add.add_argument("--out", help="the file to write (default: the eraser itself)")
 
@@ -264,6 +284,14 @@ def _model(add: Parser, usual: str | None = None) -> None:
         "--dtype",
         choices=("float32", "float16", "bfloat16"),
         help="of the model (default: float16 on a GPU, float32 on the CPU)",
+    )
+
+
+def _bank(add: Parser) -> None:
+    add.add_argument(
+        "--bank",
+        metavar="FILE",
+        help="text file with prompts that you usually draw, one a line: they must stay as they are",
     )
 
 
@@ -322,12 +350,14 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
               'erase --checkpoint model.safetensors --concept "cat" --also "kitten" --out cat.safetensors'),
     "suggest": (_suggest, "name words that the model reads like a concept's, to erase or to keep along with it",
                 'suggest --checkpoint model.safetensors --concept "dog"'),
+    "try": (_try, "ask an eraser's gate about prompts, without drawing anything",
+            'try --checkpoint demo --adapter cat.safetensors --prompt "a kitten on a sofa" "a dog"'),
     "generate": (_generate, "draw pictures, with or without erasers",
                  'generate --checkpoint demo --adapter cat.safetensors:1 --prompt "a cat" "a dog" --out pictures'),
     "evaluate": (_evaluate, "measure what an eraser erases and what it spares",
                  "evaluate --checkpoint demo --adapter cat.safetensors --protocol unguide --out report"),
     "calibrate": (_calibrate, "measure an eraser's gate anew, on this model or on prompts of your own",
-                  "calibrate --checkpoint model.safetensors --adapter cat.safetensors --negatives mine.txt"),
+                  "calibrate --checkpoint model.safetensors --adapter cat.safetensors --bank mine.txt"),
     "inspect": (_inspect, "show what an eraser's file says of itself", "inspect cat.safetensors"),
     "export": (_export, "write an eraser in the format of another program",
                "export cat.safetensors --format diffusers --out cat-diffusers.safetensors"),

@@ -57,6 +57,12 @@ class Concept:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise UnlearnError("The concept is empty; type what the model must stop drawing, for example cat.")
+        kept = {_plain(word) for word in self.keep}
+        for word in self.words:
+            if _plain(word) in kept:
+                raise UnlearnError(
+                    f"{word!r} is to be erased and to be kept at the same time; take it out of one of the two."
+                )
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -105,6 +111,11 @@ class Concept:
         """Prompts of the things to keep, and of the thing whose attribute goes."""
         words = [word for word in (*self.keep, self.of) if word.strip()]
         return [context.format(literal(word)) for word in words for context in contexts(word)]
+
+
+def _plain(word: str) -> str:
+    """A word without what makes no other word of it: case and spaces."""
+    return " ".join(word.casefold().split())
 
 
 def _pattern(word: str) -> str:

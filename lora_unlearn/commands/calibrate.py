@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from ..adapter import Adapter
+from ..calibrate import FALSE_OPEN_RATE
 from ..describe import gate_lines
-from ..erase import recalibrated
+from ..erase import recalibrated, usual_negatives
 from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from .console import bars, quiet, say
-from .models import check_replaceable, open_model, output_file, read_prompts
+from .models import check_replaceable, open_model, output_file, read_own, read_prompts
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,14 +20,14 @@ def run(args: argparse.Namespace) -> int:
     adapter = Adapter.load(args.adapter)
     out = output_file(args.out or args.adapter)
     check_replaceable(out)
-    negatives = read_prompts(args.negatives) if args.negatives else None
+    own = read_own(args.bank, adapter.concept)
+    negatives = read_prompts(args.negatives) if args.negatives else usual_negatives(adapter.family, adapter.concept)
+    rate = args.false_open_rate or adapter.gate.false_open_rate or FALSE_OPEN_RATE
     positives = read_prompts(args.positives) if args.positives else None
     with quiet(), bars() as shown:
         denoiser = denoiser_for(open_model(args))
         check_family(Eraser(adapter), denoiser.family)
-        adapter = recalibrated(
-            denoiser, adapter, negatives, positives, args.false_open_rate, report=shown.of("calibrating")
-        )
+        adapter = recalibrated(denoiser, adapter, [*negatives, *own], positives, rate, report=shown.of("calibrating"))
     adapter.save(out)
     for line in gate_lines(adapter):
         say(line)

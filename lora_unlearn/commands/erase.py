@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..adapter import Adapter
 from ..bank import load_bank
+from ..calibrate import FALSE_OPEN_RATE
+from ..checks import check_rate, check_words
 from ..concept import Concept
 from ..denoiser import base_hash
 from ..describe import gate_lines, percent
@@ -19,9 +21,10 @@ from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..keep import Keeper
 from ..settings import Settings, for_family
+from ..suggest import suggest
 from ..train import Progress
 from .console import Bars, bars, quiet, say
-from .models import check_replaceable, check_size, open_model, output_file
+from .models import check_replaceable, check_size, open_model, output_file, read_own
 from .signals import INTERRUPTED, graceful
 
 
@@ -29,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
-    settings, out = settings_for(args), output_file(args.out)
+    check_words(concept)
+    settings, own = settings_for(args), read_own(args.bank, concept)
+    out = output_file(args.out)
     check_replaceable(out)
     resumed = Adapter.load(out) if args.resume else None
     with quiet():
@@ -38,15 +43,28 @@ def run(args: argparse.Namespace) -> int:
         size = (args.resolution,) * 2 if args.resolution else None
         denoiser = denoiser_for(pipe, size)
         check_size(denoiser, size)
+        check_rate(args.false_open_rate, denoiser.family, concept)
         if resumed is not None:
             fitting = for_family(settings, denoiser.family)
             check_resumed(resumed, out, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command" if args.mode == "instant" else "repeat the command with --resume to go on"
-        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again)
+        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again, own, args.false_open_rate)
+        seconds = time.perf_counter() - started
+        further = near_words(denoiser, concept) if adapter else []
     if adapter is None:
         return INTERRUPTED
-    say_done(adapter, out, time.perf_counter() - started)
+    say_done(adapter, out, seconds)
+    if further:
+        say(f"The model also reads as nearly the same: {', '.join(further)}; add them with --also if you mean them.")
     return 0
+
+
+def near_words(denoiser: Any, concept: Concept) -> list[str]:
+    """Words that the model reads as nearly the same and that were not given; none where it names none."""
+    try:
+        return [suggestion.word for suggestion in suggest(denoiser, concept) if suggestion.kind == "near"]
+    except UnlearnError:
+        return []
 
 
 def settings_for(args: argparse.Namespace) -> Settings:
@@ -119,6 +137,8 @@ def erase_to(
     settings: Settings,
     resumed: Adapter | None = None,
     again: str = "repeat the command",
+    own: Sequence[str] = (),
+    false_open_rate: float = FALSE_OPEN_RATE,
 ) -> Adapter | None:
     """Make an eraser and write it, with progress bars; an interrupted training is kept, marked as unfinished.
 
@@ -127,6 +147,7 @@ def erase_to(
         denoiser, concept, mode, settings: see `lora_unlearn.erase.erase`.
         resumed: an unfinished adapter to go on from.
         again: what to do after an interruption.
+        own, false_open_rate: see `lora_unlearn.erase.erase`.
 
     Returns:
         The finished adapter, or None after an interruption.
@@ -139,7 +160,7 @@ def erase_to(
         with bars() as shown, graceful() as stop:
             adapter = erase(
                 denoiser, concept, load_bank(denoiser.family), mode, settings, lambda p: show(shown, p),
-                stop, resumed, calibrating(shown, stop), keeper,
+                stop, resumed, calibrating(shown, stop), keeper, own, false_open_rate,
             )  # fmt: skip
             if not (adapter.partial and stop()):
                 adapter.save(out)
@@ -203,7 +224,8 @@ def too_little(adapter: Adapter, out: Path) -> str:
 def say_done(adapter: Adapter, out: Path, seconds: float) -> None:
     """Tell what was made."""
     say(f"Erased {adapter.concept.name!r} from this {adapter.family} model in {seconds:.0f} s ({adapter.mode} mode).")
-    say(f"redirected: {percent(adapter.redirected)} of the concept, after {adapter.iterations} updates")
+    if adapter.redirected is not None:
+        say(f"redirected: {percent(adapter.redirected)} of the concept, after {adapter.iterations} updates")
     for line in gate_lines(adapter):
         say(line)
     evaluations = ", ".join(f"{count} for {stage}" for stage, count in adapter.evaluations.items())

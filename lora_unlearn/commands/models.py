@@ -11,6 +11,9 @@ from typing import Any
 import torch
 
 from ..adapter import KEY, Adapter
+from ..bank import read_bank
+from ..checks import check_own
+from ..concept import Concept
 from ..denoiser import Denoiser, base_hash
 from ..errors import UnlearnError
 from ..files import inside, read_shapes
@@ -162,6 +165,22 @@ def output_folder(text: str | Path) -> Path:
         known = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a folder of its path is a file" if known else error.strerror
         raise UnlearnError(f"{folder} is no folder to write to ({reason}); choose another place.") from error
+
+
+def read_own(name: str | None, concept: Concept) -> list[str]:
+    """The user's own prompts in the file of --bank, but for those that ask for the concept; says how many these are.
+
+    Raises:
+        UnlearnError: if the file can't be used, or all of its prompts ask for the concept.
+    """
+    if name is None:
+        return []
+    own = read_bank(name)
+    left = check_own(own, concept, name)
+    if len(left) < len(own):
+        count = f"{len(own) - len(left)} of the {len(own)}"
+        say(f"Note: {count} prompts in {name} ask for {concept.name} and are left out.")
+    return left
 
 
 def read_prompts(name: str) -> list[str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ..checks import check_words
 from ..concept import Concept
 from ..files import write_text
 from ..hosts.diffusers import denoiser_for
@@ -24,6 +25,7 @@ SENTENCES: dict[Kind, str] = {
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     concept = Concept(args.concept, tuple(args.also), keep=tuple(args.keep))
+    check_words(concept)
     out = output_file(args.json, ".json") if args.json else None
     with quiet(), bars() as shown:
         found = suggest(denoiser_for(open_model(args)), concept, args.count, shown.of("comparing words"))

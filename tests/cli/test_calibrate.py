@@ -21,7 +21,7 @@ def test_a_copy_gets_the_new_gate(model, eraser, run, tmp_path, prompts):
     words = ("--checkpoint", model, "--adapter", eraser, "--negatives", prompts, "--false-open-rate", 0.1)
     code, said, err = run("calibrate", *words, "--out", out)
     assert (code, err) == (0, "")
-    assert "gate: opens from" in said
+    assert "opens from a score" in said
     gate = Adapter.load(out).gate
     assert (gate.negatives, gate.false_open_rate) == (9, 0.1)
     assert gate.positives >= 10
@@ -44,3 +44,13 @@ def test_too_few_prompts_for_the_rate(model, eraser, refused, tmp_path, prompts)
     words = ("--checkpoint", model, "--adapter", eraser, "--negatives", prompts, "--out", tmp_path / "a.safetensors")
     assert "at least 99" in refused("calibrate", *words)
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_prompts_of_ones_own_stand_beside_the_usual_ones(model, eraser, run, refused, tmp_path, prompts):
+    out = tmp_path / "new.safetensors"
+    words = ("calibrate", "--checkpoint", model, "--adapter", eraser, "--out", out, "--false-open-rate", 0.1)
+    code, _, _ = run(*words, "--negatives", prompts, "--bank", prompts)
+    assert code == 0
+    assert Adapter.load(out).gate.negatives == 18
+    prompts.write_text("a cat\n")
+    assert "asks for cat itself" in refused(*words, "--bank", prompts)

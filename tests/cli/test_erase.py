@@ -32,7 +32,7 @@ def test_a_finished_run_says_what_it_did_and_libraries_say_nothing(finished):
     out, code, said, err = finished
     assert (code, err) == (0, "")
     assert f"file: {out} ({out.stat().st_size / 1000:.0f} kB)" in said
-    for fact in ("'cat'", "redirected: ", "3 updates", "gate: opens from", "95 % interval", "for calibration"):
+    for fact in ("'cat'", "redirected: ", "3 updates", "gate: would have opened", "95 % interval", "for calibration"):
         assert fact in said
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
@@ -45,6 +45,39 @@ def test_a_finished_eraser_holds_what_was_asked_for(finished):
     assert adapter.gate.negatives >= 99
     assert adapter.gate.false_open_rate == 0.01
     assert adapter.evaluations["training"] > 0
+
+
+def test_the_words_come_before_the_numbers(finished):
+    said = finished[2]
+    assert said.index("would have opened for") < said.index("opens from a score") < said.index("95 % interval")
+
+
+def test_the_models_own_synonyms_are_named_unless_they_were_given(run, tmp_path):
+    out = tmp_path / "a.safetensors"
+    words = ("erase", "--checkpoint", "demo", "--concept", "cat", "--mode", "instant", "--out", out)
+    assert "nearly the same: feline, kitty, kitten; add them with --also" in run(*words)[1]
+    said = run(*words, "--also", "kitten")[1]
+    assert "feline" in said and "kitten;" not in said and ", kitten" not in said
+
+
+def test_prompts_of_ones_own_stay_closed_and_the_bound_is_kept(model, run, tmp_path):
+    bank, out = tmp_path / "mine.txt", tmp_path / "cat.safetensors"
+    bank.write_text("a dog on a sofa\n\nmy cat\na red house\n")
+    words = ("--concept", "cat", "--mode", "instant", "--false-open-rate", 0.05)
+    before = run(*erase(model, out, *words)), Adapter.load(out).gate
+    code, said, _ = run(*erase(model, out, *words, "--bank", bank))
+    gate = Adapter.load(out).gate
+    assert code == before[0][0] == 0
+    assert "Note: 1 of the 3 prompts" in said
+    assert gate.false_open_rate == 0.05
+    assert gate.negatives + len(gate.mentions) == before[1].negatives + len(before[1].mentions) + 2
+
+
+def test_a_bound_for_which_there_are_too_few_prompts(model, refused, tmp_path):
+    out = tmp_path / "a.safetensors"
+    said = refused(*erase(model, out, "--concept", "cat", "--mode", "instant", "--false-open-rate", 0.001))
+    assert "cannot be promised" in said and "allow 0.0" in said
+    assert not out.exists()
 
 
 def test_inspect_shows_the_same(finished, run):

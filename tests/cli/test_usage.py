@@ -46,6 +46,16 @@ def test_version(run):
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--gamma", "1"), "--gamma"),
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--resume"), "--resume"),
         ((*ERASE, "--concept", "cat", "--layers", "all_but_cross"), "paper mode"),
+        ((*ERASE, "--concept", "cat", "--also", "Kitten", "--keep", "kitten"), "to be erased and to be kept"),
+        ((*ERASE, "--concept", "cat", "--keep", "cat"), "to be erased and to be kept"),
+        ((*ERASE, "--concept", "cat", "--replace-with", "cats"), "its own place"),
+        ((*ERASE, "--concept", "embedding:foo"), "plain words"),
+        ((*ERASE, "--concept", "cat", "--also", "<lora:foo:1>"), "plain words"),
+        ((*ERASE, "--concept", "cat", "--false-open-rate", "0.5"), "from 0.001 to 0.1"),
+        ((*ERASE, "--concept", "cat", "--bank", "nowhere.txt"), "cannot be read"),
+        (("suggest", "--checkpoint", "demo", "--concept", "embedding:foo"), "plain words"),
+        (("try", "--checkpoint", "demo", "--prompt", "a cat"), "--adapter"),
+        (("try", "--checkpoint", "demo", "--adapter", "a.safetensors", "--prompt", "a cat"), "a.safetensors"),
         ((*ERASE, "--concept", "cat\udcff"), "invalid words"),
         ((*GENERATE, "--prompt", "\udcff"), "invalid words"),
         ((*GENERATE, "--steps", "0"), "--steps: 0"),
@@ -64,6 +74,26 @@ def test_what_cannot_be_meant_is_refused(refused, tmp_path, monkeypatch, words, 
     monkeypatch.chdir(tmp_path)
     assert any(part in refused(*words) for part in said.split("|"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "holds no prompt"),
+        (b"\n \n", "holds no prompt"),
+        (bytes(range(256)), "no text file"),
+        (b"a dog\0\n", "binary data"),
+        (b"a dog\n" * 700_000, "more than 4 MB"),
+        (b"a cat\nmy CATS\n", "asks for cat itself"),
+    ],
+    ids=["empty", "blank", "binary", "zero", "huge", "concept"],
+)
+def test_a_bank_of_no_use_is_refused_before_a_model_is_loaded(refused, tmp_path, content, said):
+    bank, out = tmp_path / "mine.txt", tmp_path / "a.safetensors"
+    bank.write_bytes(content)
+    words = ("erase", "--checkpoint", "nowhere", "--out", out, "--concept", "cat", "--bank", bank)
+    assert said in refused(*words)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""What an interface checks of a user's words before it loads or trains anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .bank import Parts, load_bank
+from .calibrate import FALSE_OPEN_RATE, least
+from .concept import Concept
+from .errors import UnlearnError
+from .suggest import CALLS, same_word
+
+
+def check_words(concept: Concept) -> None:
+    """Refuse words that cannot be meant where prompts call no files.
+
+    Raises:
+        UnlearnError: for what calls a file (embedding:name, <lora:name>), or a replacement that is the concept itself.
+    """
+    for word in (*concept.words, concept.replace_with, *concept.keep, concept.of):
+        if CALLS.search(word):
+            raise UnlearnError(
+                f"{word!r} reads like the call of a file, and no file is called here; name the thing in plain words."
+            )
+    if any(same_word(concept.replace_with, word) for word in concept.words):
+        raise UnlearnError(
+            f"{concept.replace_with!r} cannot take its own place; name something else to draw instead, or nothing."
+        )
+
+
+def check_own(own: Sequence[str], concept: Concept, where: str) -> list[str]:
+    """The user's own prompts that can stay as they are: those that do not ask for the concept.
+
+    Args:
+        own: as `bank.own_prompts` or `bank.read_bank` give them.
+        where: what to call them.
+
+    Raises:
+        UnlearnError: if there are some, and every one asks for the concept.
+    """
+    left = [prompt for prompt in own if not concept.named_in(prompt)]
+    if own and not left:
+        raise UnlearnError(
+            f"Every prompt of {where} asks for {concept.name} itself; give prompts that must stay as they are."
+        )
+    return left
+
+
+def check_rate(false_open_rate: float, family: str, concept: Concept) -> None:
+    """Refuse a bound on false openings for which the family's bank has too few prompts.
+
+    Raises:
+        UnlearnError: with the smallest bound that there are enough for.
+    """
+    bank = [prompt for prompt in load_bank(family) if not concept.named_in(prompt)]
+    count = len(Parts.of(bank).calibrate)
+    if least(FALSE_OPEN_RATE) <= count < least(false_open_rate):
+        possible = math.ceil(1e4 / (count + 1)) / 1e4
+        raise UnlearnError(
+            f"So few mistakes as {false_open_rate:g} of the prompts cannot be promised with the {count} ordinary ones "
+            f"that there are for this model; allow {possible:g} or more."
+        )
