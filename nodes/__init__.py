@@ -17,16 +17,20 @@ from .eraser_stack import EraserStack
 from .gate_readout import GateReadout
 from .inspect_eraser import InspectEraser
 from .merge_erasers import MergeErasers
+from .suggest_words import SuggestWords
 from .train_eraser import TrainEraser
+from .try_prompt import TryPrompt
 
 WEB_DIRECTORY = "./nodes/web"
 NODES: list[type[io.ComfyNode]] = [
     EraseConcept,
+    SuggestWords,
     TrainEraser,
     ApplyEraser,
     EraserStack,
     LoadEraser,
     ExportEraser,
+    TryPrompt,
     GateReadout,
     BeforeAfter,
     CalibrateEraser,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.model_management
-import comfy.utils
 import torch
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Adapter, Eraser
-from ..lora_unlearn.describe import gate_lines
+from ..lora_unlearn.describe import gate_details, gate_promise
 from ..lora_unlearn.erase import recalibrated, usual_negatives
 from ..lora_unlearn.hosts.sampling import check_family
 from .denoiser import ComfyDenoiser
-from .messages import told
+from .messages import progress, told
+from .outcome import set_aside
 from .schema import EraserType, advanced, clip_input, model_input, schema
 from .training import check_parts
 
@@ -95,21 +94,7 @@ def lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def progress() -> Any:
-    """Something that moves the node's progress bar, and stops when the user interrupts."""
-    bar = comfy.utils.ProgressBar(1)
-
-    def report(done: int, total: int) -> None:
-        bar.update_absolute(done, total)
-        comfy.model_management.throw_exception_if_processing_interrupted()
-
-    return report
-
-
 def summary(before: Adapter, after: Adapter, own: list[str]) -> str:
-    """What was measured, what changed, and which of the user's own prompts were not counted."""
-    aside = [prompt for prompt in own if prompt in after.gate.mentions]
-    said = [*gate_lines(after), f"gate, before: opened from a score of {before.gate.threshold:.3f}"]
-    if aside:
-        said.append(f"your own prompts that are too like {after.concept.name} to keep closed: {', '.join(aside)}")
-    return "\n".join(said)
+    """What the gate promises, which of the user's own prompts were not counted, and the numbers, the old one last."""
+    numbers = [*gate_details(after), f"gate, before: opened from a score of {before.gate.threshold:.3f}"]
+    return "\n".join([*gate_promise(after), *set_aside(after, own), *numbers])

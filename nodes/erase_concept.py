@@ -14,9 +14,13 @@ from ..lora_unlearn import Adapter, Eraser
 from ..lora_unlearn.erase import PRESETS
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for
+from .messages import told
+from .outcome import outcome
 from .pictures import shown, to_pillow
 from .schema import (
     EraserType,
+    bank_input,
+    bank_of,
     cache_input,
     clip_input,
     concept_inputs,
@@ -67,6 +71,7 @@ class EraseConcept(io.ComfyNode):
                 seed_input(),
                 gate_input(),
                 cache_input(),
+                bank_input(),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model, under the eraser."),
@@ -89,12 +94,14 @@ class EraseConcept(io.ComfyNode):
         seed: int = 0,
         gate: str = "auto",
         cache: bool = True,
+        bank: str = "",
         vae: Any = None,
     ) -> io.NodeOutput:
         """Train if need be, then apply."""
         mode, settings = PRESETS[preset]
         words = concept_of(concept, replace_with, keep, also)
         order = Order(words, mode, replace(settings, seed=seed), keep_on_disk=cache, may_lower_batch=True)
+        order = replace(order, own=bank_of(bank, words))
         if not enabled:
             return io.NodeOutput(model, known_eraser(model, clip, order) or ExecutionBlocker(NOT_TRAINED))
         known = known_eraser(model, clip, order)
@@ -103,17 +110,20 @@ class EraseConcept(io.ComfyNode):
         adapter: Adapter = known or train_eraser(model, clip, order)
         erasers = [eraser_of(adapter, strength, gate)]
         erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
-        shows = preview(cls, model, erased, clip, vae, adapter) if vae is not None and known is None else None
+        if known is not None:
+            return io.NodeOutput(erased, adapter)
+        said = outcome(model, clip, adapter, order.own)
+        shows = told(said) if vae is None else preview(cls, model, erased, clip, vae, adapter, said)
         return io.NodeOutput(erased, adapter, ui=shows)
 
 
-def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Adapter) -> dict[str, Any]:
-    """What the node shows after a training: the concept and its nearest neighbours, before and after."""
+def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Adapter, said: str) -> dict[str, Any]:
+    """What the node shows after a training: the concept and its nearest neighbours, before and after, and a text."""
     pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio_for(clip, vae, adapter))
     page = pairs.page()
     if adapter.mode != "instant":  # the classic canvas would show the last sketch instead
         comfy.utils.ProgressBar(1).update_absolute(1, preview=("JPEG", to_pillow(page)[0], None))
-    return shown(node, "\n".join(pairs.labels), page)
+    return shown(node, "\n".join([*pairs.labels, said]), page)
 
 
 def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:

@@ -27,8 +27,8 @@ class GateReadout(io.ComfyNode):
         return schema(
             node_id="LoraUnlearnGateReadout",
             display_name="Gate Read-out",
-            description="Shows for each picture and eraser whether the gate opened, by which score against which "
-            "threshold, and what the run cost. Connect it after the sampler.",
+            description="Shows for each picture and eraser whether the gate opened, and what the run cost. Connect it "
+            "after the sampler; to ask before anything is drawn, take Try Prompt.",
             inputs=[
                 io.Model.Input("model", tooltip="The model that the sampler used, under its erasers."),
                 io.Latent.Input(
@@ -44,7 +44,9 @@ class GateReadout(io.ComfyNode):
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The latent as it came."),
-                io.String.Output(display_name="text", tooltip="One line for each picture and eraser, then the cost."),
+                io.String.Output(
+                    display_name="text", tooltip="A line for each picture and eraser, then the cost, then details."
+                ),
                 io.Image.Output(display_name="chart", tooltip="Scores as bars, thresholds as lines."),
             ],
             is_output_node=True,
@@ -59,8 +61,9 @@ class GateReadout(io.ComfyNode):
 
         run = latest_run(model)
         found = decided(run) if run else []
-        lines = [f"{reading.label}: {reading.verdict}" for reading in found]
-        text = "\n".join([*lines, cost_line(*costs(run))]) if run else IDLE
+        lines = [f"{reading.label}: {reading.words}" for reading in found]
+        numbers = [f"details, {reading.label}: {reading.details}" for reading in found if reading.details]
+        text = "\n".join([*lines, cost_line(*costs(run)), *numbers]) if run else IDLE
         chart = to_image(readout_chart(found))
         passed = ExecutionBlocker(None) if latent is None else latent
         return io.NodeOutput(passed, text, chart, ui=shown(cls, text, chart))

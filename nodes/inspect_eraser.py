@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..lora_unlearn.describe import describe
+from ..lora_unlearn.describe import describe, gate_details
 from .cache import CACHE
 from .messages import told
 from .schema import EraserType, advanced, schema
@@ -44,5 +44,6 @@ class InspectEraser(io.ComfyNode):
         """Read and show; clear the cache if that was asked for."""
         cleared = CACHE.clear() if kept_erasers == "clear all" else None
         kept = CACHE.summary() if cleared is None else f"kept erasers: {cleared} deleted"
-        text = "\n".join([*describe(eraser), kept])
+        numbers = gate_details(eraser)
+        text = "\n".join([*(line for line in describe(eraser) if line not in numbers), kept, *numbers])
         return io.NodeOutput(text, ui=told(text))

@@ -1,9 +1,12 @@
-"""Lines of text in the node that is running."""
+"""What the running node shows: lines of text, and a bar."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import comfy.model_management
+import comfy.utils
 from comfy_api.v0_0_2 import ui
 from comfy_execution.utils import get_executing_context
 
@@ -21,3 +24,14 @@ def told(text: str) -> dict[str, Any]:
     """What a node shows when it has run: the page shows text that came while it ran, the history keeps this."""
     show(text.replace("\n", ";\n"))  # Nodes 2.0 runs the lines together
     return ui.PreviewText(text).as_dict()
+
+
+def progress() -> Callable[[int, int], None]:
+    """Something that moves the node's progress bar, and stops when the user interrupts."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done: int, total: int) -> None:
+        bar.update_absolute(done, total)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    return report

@@ -8,6 +8,8 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Concept, Eraser
+from ..lora_unlearn.bank import own_prompts
+from ..lora_unlearn.checks import check_own, check_words
 
 CATEGORY = "unlearn"
 EraserType = io.Custom("ERASER")
@@ -76,13 +78,38 @@ def concept_of(concept: str, replace_with: str = "", keep: str = "", also: str =
     """The concept that the inputs describe.
 
     Raises:
-        UnlearnError: if it is empty.
+        UnlearnError: if it is empty, or its words cannot be meant.
     """
-    return Concept(concept.strip(), _words(also), replace_with.strip(), _words(keep))
+    words = Concept(concept.strip(), _words(also), replace_with.strip(), _words(keep))
+    check_words(words)
+    return words
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def bank_input() -> Any:
+    """The user's own prompts; behind the inputs that were there before, for saved widgets are told by their order."""
+    return advanced(
+        io.String.Input(
+            "bank",
+            default="",
+            multiline=True,
+            placeholder="a photo of a tiger",
+            tooltip="Prompts that you usually draw, one a line: they must stay closed, beside the pack's own. Those "
+            "that name the concept do not count.",
+        )
+    )
+
+
+def bank_of(text: str, concept: Concept) -> tuple[str, ...]:
+    """The user's own prompts, without those that name the concept; none if nothing was typed.
+
+    Raises:
+        UnlearnError: if it is no text, or every prompt names the concept.
+    """
+    return tuple(check_own(own_prompts(text, "'bank'"), concept, "'bank'")) if text.strip() else ()
 
 
 def strength_inputs() -> list[Any]:

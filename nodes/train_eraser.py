@@ -7,11 +7,18 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Settings
+from ..lora_unlearn.calibrate import FALSE_OPEN_RATE
+from ..lora_unlearn.checks import check_rate
 from ..lora_unlearn.erase import MODES
 from ..lora_unlearn.objectives import OBJECTIVES
+from .families import family_of
+from .messages import told
+from .outcome import outcome
 from .schema import (
     EraserType,
     advanced,
+    bank_input,
+    bank_of,
     cache_input,
     clip_input,
     concept_inputs,
@@ -20,7 +27,7 @@ from .schema import (
     schema,
     seed_input,
 )
-from .training import Order, train_eraser
+from .training import Order, known_eraser, train_eraser
 
 DEFAULT = MODES["fast"]
 SELECTORS = ["cross_v", "cross_kv", "context", "all_but_cross"]
@@ -104,6 +111,21 @@ def offload_input() -> Any:
     )
 
 
+def rate_input() -> Any:
+    """How often the gate may open where it should not."""
+    return advanced(
+        io.Float.Input(
+            "false_open_rate",
+            default=FALSE_OPEN_RATE,
+            min=0.001,
+            max=0.1,
+            step=0.001,
+            tooltip="Largest share of ordinary prompts that may open the gate, 0.001 to 0.1 (0.01 is 1 %). A smaller "
+            "one also misses more prompts with the concept.",
+        )
+    )
+
+
 class TrainEraser(io.ComfyNode):
     """Train an eraser for the loaded model."""
 
@@ -130,6 +152,8 @@ class TrainEraser(io.ComfyNode):
                 seed_input(),
                 cache_input(),
                 offload_input(),
+                bank_input(),
+                rate_input(),
             ],
             outputs=[EraserType.Output(display_name="eraser", tooltip="The trained eraser.")],
         )
@@ -146,10 +170,17 @@ class TrainEraser(io.ComfyNode):
         also: str = "",
         size: int = 0,
         cache: bool = True,
+        bank: str = "",
+        false_open_rate: float = FALSE_OPEN_RATE,
         **settings: Any,
     ) -> io.NodeOutput:
         """Train, or take the kept eraser."""
         words = concept_of(concept, replace_with, keep, also)
         sides = (size, size) if size else None
-        order = Order(words, mode, Settings(**settings), sides, cache)
-        return io.NodeOutput(train_eraser(model, clip, order))
+        check_rate(false_open_rate, family_of(model), words)
+        gate = {"own": bank_of(bank, words), "false_open_rate": false_open_rate}
+        order = Order(words, mode, Settings(**settings), sides, cache, **gate)
+        known = known_eraser(model, clip, order)
+        adapter = train_eraser(model, clip, order)
+        said = told(outcome(model, clip, adapter, order.own)) if known is None else None
+        return io.NodeOutput(adapter, ui=said)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
+from ..lora_unlearn.calibrate import FALSE_OPEN_RATE
 from ..lora_unlearn.erase import Mode
 from ..lora_unlearn.errors import is_memory
 from ..lora_unlearn.estimate import Estimate, Remaining, duration, gigabytes, lowered, measure, planned
@@ -40,6 +41,8 @@ class Order:
         size: (height, width) of training pictures in pixels; None: the model's own.
         keep_on_disk: whether the eraser is looked for and kept on disk.
         may_lower_batch: when memory is scarce, train with a smaller batch instead of refusing.
+        own: prompts of the user that must stay closed.
+        false_open_rate: the largest share of ordinary prompts that may open the gate.
         sketch: draws the concept under an unfinished eraser, for the node to show on the way; None: nothing is drawn.
     """
 
@@ -49,12 +52,15 @@ class Order:
     size: tuple[int, int] | None = None
     keep_on_disk: bool = True
     may_lower_batch: bool = False
+    own: tuple[str, ...] = ()
+    false_open_rate: float = FALSE_OPEN_RATE
     sketch: Callable[[Adapter], Image.Image] | None = field(default=None, compare=False)
 
     def fingerprint(self, model: Any, clip: Any) -> str:
         """The name under which the eraser is kept."""
         values = {"concept": asdict(self.concept), "settings": asdict(self.settings), "mode": self.mode}
-        return fingerprint(model, clip, {**values, "size": self.size})
+        gate = {"own": self.own, "false_open_rate": self.false_open_rate}
+        return fingerprint(model, clip, {**values, **gate, "size": self.size})
 
 
 def known_eraser(model: Any, clip: Any, order: Order) -> Adapter | None:
@@ -127,6 +133,8 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             stop=interrupted,
             resume=CACHE.get_partial(key) if order.keep_on_disk else None,
             save=save,
+            own=order.own,
+            false_open_rate=order.false_open_rate,
         )
     except comfy.model_management.InterruptProcessingException:
         bar.interrupted = True

@@ -45,7 +45,7 @@ class Reading:
 
     @property
     def verdict(self) -> str:
-        """The decision in words."""
+        """The decision and its numbers on a short line."""
         decision = self.decision
         if decision.open is None:
             return "not decided"
@@ -53,6 +53,20 @@ class Reading:
         if decision.score is None or decision.threshold is None:
             return f"{said} (set by hand)"
         return f"{said}, score {decision.score:.2f}, threshold {decision.threshold:.2f}"
+
+    @property
+    def words(self) -> str:
+        """The decision and what follows from it, without numbers."""
+        if self.decision.open is None:
+            return "not decided"
+        said = "open, erases it" if self.decision.open else "closed, changes nothing"
+        return said if self.details else f"{said} (set by hand)"
+
+    @property
+    def details(self) -> str:
+        """The numbers behind it; empty if the gate was not asked."""
+        score, threshold = self.decision.score, self.decision.threshold
+        return "" if score is None or threshold is None else f"score {score:.2f}, opens from {threshold:.2f}"
 
 
 def readings(concepts: Sequence[str], pictures: Sequence[Sequence[Sequence[Decision]]]) -> list[Reading]:
@@ -88,14 +102,14 @@ def readout_chart(found: Sequence[Reading]) -> Image.Image:
     """
     font = plain_font()
     left = 2 * GAP + int(max((font.getlength(reading.label) for reading in found), default=0))
-    right = int(max((font.getlength(reading.verdict) for reading in found), default=0))
+    right = int(max((font.getlength(reading.words) for reading in found), default=0))
     row = LINE + 2 * GAP
     page = Image.new("RGB", (left + BAR + right + 4 * GAP, row * max(1, len(found)) + 2 * GAP), PAPER)
     pen = ImageDraw.Draw(page)
     for index, reading in enumerate(found):
         top = GAP + index * row
         pen.text((GAP, top + GAP), reading.label, INK, font)
-        pen.text((left + BAR + 3 * GAP, top + GAP), reading.verdict, INK if reading.decision.open else SOFT, font)
+        pen.text((left + BAR + 3 * GAP, top + GAP), reading.words, INK if reading.decision.open else SOFT, font)
         _bar(pen, reading, _range(found, reading.concept), left + GAP, top + GAP)
     return page
 
