@@ -44,12 +44,12 @@ class CalibrateEraser(io.ComfyNode):
                 io.Float.Input(
                     "false_open_rate",
                     default=0.01,
-                    min=0.005,
+                    min=0.001,
                     max=0.5,
                     step=0.001,
                     optional=True,
-                    tooltip="Largest share of ordinary prompts that may open the gate, 0.005 to 0.5 (0.01 is 1 %). "
-                    "Below 0.01 more prompts are needed than the pack brings: add your own.",
+                    tooltip="Largest share of ordinary prompts that may open the gate, 0.001 to 0.5 (0.01 is 1 %). A "
+                    "smaller one also misses more prompts with the concept.",
                 ),
                 advanced(
                     io.String.Input(

@@ -163,8 +163,8 @@ def test_a_workflow_of_an_older_version_opens_with_the_values_it_was_saved_with(
 
 
 NEW = {
-    "LoraUnlearnTrainEraser": {"offload": False},
-    "LoraUnlearnEraseConcept": {"keep": "", "also": "", "seed": 0, "gate": "auto", "cache": True},
+    "LoraUnlearnTrainEraser": {"offload": False, "bank": "", "false_open_rate": 0.01},
+    "LoraUnlearnEraseConcept": {"keep": "", "also": "", "seed": 0, "gate": "auto", "cache": True, "bank": ""},
 }
 """What came later, with its defaults."""
 
@@ -183,7 +183,7 @@ def test_the_read_out_is_seen_in_its_node(page):
     page.look_at("LoraUnlearnGateReadout")
     run(page)
     page.until(lambda: page.node("LoraUnlearnGateReadout")["pictures"] == 1, "the chart in the node")
-    assert "threshold" in page.text_on("LoraUnlearnGateReadout")
+    assert "opens from" in page.text_on("LoraUnlearnGateReadout")
     page.shoot("gate-read-out")
 
 
