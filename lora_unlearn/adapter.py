@@ -38,6 +38,7 @@ class Adapter:
         redirected: the matched filter on held-out states at the end of the training.
         iterations: updates made.
         evaluations: network evaluations spent, by stage ("training", "calibration").
+        instead: what it was trained to draw instead; empty: the empty prompt, or the sentence without the style.
     """
 
     lora: Lora
@@ -52,6 +53,7 @@ class Adapter:
     redirected: float | None = None
     iterations: int = 0
     evaluations: dict[str, int] = field(default_factory=dict)
+    instead: str = ""
 
     def save(self, path: str | Path) -> Path:
         """Write a kohya-format safetensors, atomically; returns its path.
@@ -99,6 +101,7 @@ class Adapter:
             "modules": self.lora.names,
         }
         plain = ("family", "base_hash", "prediction_type", "mode", "partial", "redirected", "iterations", "evaluations")
+        own["instead"] = self.instead
         own |= {name: getattr(self, name) for name in plain}
         rank = self.lora.rank
         return {

@@ -227,7 +227,7 @@ class _Run:
             change = self.denoiser.predict(self.x, self.sigma, self.prompt) - self.e_prompt
         return {
             "kappa": kappa(self.e_prompt, e_concept, self.e_empty),
-            "rho": rho(change, e_concept, self.e_empty, self.adapter.settings.gamma),
+            "rho": rho(change, e_concept, self.e_empty, self.adapter.settings.repulsion),
             "raw": raw(change),
             "text": text_score(self.prompt, self.adapter.gate),
         }

@@ -6,14 +6,18 @@ and near zero on everything else makes the plain LoRA selective before any gate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from .denoiser import Conditioning
 from .errors import UnlearnError
 
-RIDGE = 0.1
+RIDGE = 0.2
 """Of the gate's direction, see `docs/language.md`."""
+KEPT_EFFECT = 0.95
+"""The share of the closed form's effect on the concept's tokens that its directions must keep."""
 
 
 def tokens(conditioning: Conditioning) -> Tensor:
@@ -63,6 +67,26 @@ def factors(edit: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Best rank-r factors of an edit: down (rank, width) with unit rows and `rest` (rank, width): M = down.T @ rest."""
     left, values, right = torch.linalg.svd(edit, full_matrices=False)
     return left[:, :rank].T.contiguous(), values[:rank, None] * right[:rank]
+
+
+def enough_factors(edit: Tensor, rank: int, text: Tensor, weights: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Factors of as few directions as keep `KEPT_EFFECT` of the edit's effect, at most `rank`; see `factors`.
+
+    The effect is what the layers make of the edited tokens: |X M W^T|^2, summed over all weights W.
+
+    Args:
+        text: the concept's tokens X, (tokens, width).
+        weights: of the layers, each (out, width).
+    """
+    metric = sum((weight.T @ weight).to(text) for weight in weights)
+    wanted = text @ edit
+    whole = (wanted @ metric * wanted).sum().clamp_min(1e-12)
+    down, rest = factors(edit, rank)
+    for count in range(1, len(down)):
+        lost = wanted - (text @ down[:count].T) @ rest[:count]
+        if (lost @ metric * lost).sum() <= (1 - KEPT_EFFECT) * whole:
+            return down[:count].contiguous(), rest[:count]
+    return down, rest
 
 
 def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, ridge: float = RIDGE) -> Tensor:

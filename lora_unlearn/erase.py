@@ -18,6 +18,7 @@ from .errors import UnlearnError
 from .gate import Gate
 from .lora import Lora
 from .paper import PAPER, train_paper
+from .replacement import nearest
 from .settings import INSTANT, THOROUGH, Settings, for_family
 from .text_gate import text_gate
 from .train import SHAPING, Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
@@ -91,14 +92,16 @@ def erase(
     """
     counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings = for_family(settings or MODES[mode], denoiser.family)
-    parts, own = Parts.of(without_concept(bank, concept)), without_concept(own, concept)
+    bank, own = without_concept(bank, concept), without_concept(own, concept)
+    parts = Parts.of(bank)
     check_negatives(len(parts.calibrate), false_open_rate)
     adapter = _unfinished(denoiser, concept, settings, mode)
-    prompts = encode(counted, concept, parts.shape[:SHAPING])
+    adapter.instead = resume.instead if resume else _instead(counted, concept, settings, bank)
+    prompts = encode(counted, replace(concept, replace_with=adapter.instead), parts.shape[:SHAPING])
     if mode == "instant":
         check_drawn(counted, prompts, settings)
         targets, complete = counted.linears(settings.selector), True
-        adapter.lora = closed_form(targets, prompts, settings.rank, gamma=settings.gamma)
+        adapter.lora = closed_form(targets, prompts, settings.rank, gamma=settings.repulsion)
     else:
         complete = _train(counted, adapter, prompts, report, stop, resume, save)
     adapter.lora.round_to_half()
@@ -109,6 +112,12 @@ def erase(
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
+
+
+def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> str:
+    """What takes the concept's place: the user's choice, or the settings'."""
+    named = concept.replace_with.strip()
+    return nearest(denoiser, concept, bank, settings.seed) if settings.reference == "nearest" and not named else named
 
 
 def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: Mode) -> Adapter:

@@ -179,7 +179,7 @@ class Guidance:
         if gate.statistic in ("rho", "both"):
             with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
                 change = self._extra(call, rows, waiting, call.conditioning[rows]) - base[rows]
-            scores.append(rho(change, concept, empty, worker.eraser.adapter.settings.gamma))
+            scores.append(rho(change, concept, empty, worker.eraser.adapter.settings.repulsion))
             worker.changes = dict(zip(waiting, change, strict=True))
         for i, score in zip(waiting, torch.stack(scores).mean(0).tolist(), strict=True):
             worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")

@@ -24,7 +24,9 @@ from .settings import Settings
 from .train import Progress, Prompts, Report, Stop, Trained, encode
 
 PAPER = Settings(
+    objective="unguide",
     gamma=2.0,
+    reference="empty",
     down="random",
     rank=1,
     scale=8.0,

@@ -11,29 +11,33 @@ class Settings:
 
     Attributes:
         objective: a name in `OBJECTIVES`.
-        gamma: strength of negative guidance in the target.
-        down: where the down matrices come from: "discriminant" (one direction, fixed), "edit" (the closed
-            form's directions, fixed, and its up matrices as a start) or "random" (as UnGuide).
-        rank: number of directions ("discriminant" has one).
+        gamma: strength of negative guidance in the target; "redirect" knows none.
+        reference: what takes the concept's place where the user names nothing: "nearest" (the nearest thing that the
+            model draws and that is not the concept, see `lora_unlearn.replacement`) or "empty" (the empty prompt).
+        down: where the down matrices come from: "scaled" (random, in units of the model's own tokens and outputs, and
+            trained as well), "random" (as UnGuide, trained as well), "edit" (the closed form's directions, fixed, and
+            its up matrices as a start) or "discriminant" (one direction, fixed).
+        rank: number of directions ("discriminant" has one); of the closed form at most so many, as few as keep its
+            effect.
         scale: factor of the residual for random directions (UnGuide's alpha).
-        iterations, batch, learning_rate: updates with Adam, states in each, step size.
+        iterations, batch, learning_rate: updates with Adam at most, states in each, step size.
         trajectories, trajectory_steps, guidance_scale: of the recorded states.
         enough: stop when the matched filter on held-out states reaches this (1: the target is met exactly).
-        selector: which layers, see `Denoiser.linears`; by default the values of the prompt's attention, which erase as
-            well as keys and values ("cross_kv") of half the rank do, in a file of the same size.
+        selector: which layers, see `Denoiser.linears`; by default the values of the prompt's attention.
         offload: keep what the backward pass needs in main memory instead of the graphics card's: slower, for cards that
             cannot hold it.
         seed: of every random draw.
     """
 
-    objective: str = "unguide"
+    objective: str = "redirect"
     gamma: float = 1.0
-    down: str = "edit"
+    reference: str = "nearest"
+    down: str = "scaled"
     rank: int = 4
     scale: float = 1.0
-    iterations: int = 30
+    iterations: int = 60
     batch: int = 4
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-2
     trajectories: int = 8
     trajectory_steps: int = 6
     guidance_scale: float = 4.0
@@ -42,10 +46,15 @@ class Settings:
     offload: bool = False
     seed: int = 0
 
+    @property
+    def repulsion(self) -> float:
+        """The gamma that the objective really uses."""
+        return 0.0 if self.objective == "redirect" else self.gamma
 
-THOROUGH = Settings(iterations=60, batch=16, learning_rate=2e-3, trajectory_steps=20)
-"""Six times the evaluations of the defaults, for concepts that resist."""
-INSTANT = Settings(iterations=0)
+
+THOROUGH = Settings(iterations=120, batch=8, learning_rate=2.5e-2, trajectory_steps=12)
+"""Several times the evaluations of the defaults, for concepts that resist."""
+INSTANT = Settings(iterations=0, down="edit", rank=32)
 """Settings of the closed form; its rank decides the file's size."""
 
 
@@ -55,6 +64,6 @@ def for_family(settings: Settings, family: str) -> Settings:
     In SD3 and Flux the joint attention's keys and values see hidden states, so directions that come from text
     belong to the one layer that reads the embeddings; Flux is guidance-distilled and is sampled without guidance.
     """
-    if family in ("sd3", "flux") and settings.selector in ("cross_v", "cross_kv") and settings.down != "random":
+    if family in ("sd3", "flux") and settings.selector in ("cross_v", "cross_kv") and settings.reference != "empty":
         settings = replace(settings, selector="context")
     return replace(settings, guidance_scale=1.0) if family == "flux" else settings

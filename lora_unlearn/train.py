@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from .activations import offloaded, scaled_backward
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, Target
-from .directions import discriminant, factors, token_edit
+from .directions import discriminant, enough_factors, token_edit, tokens
 from .errors import UnlearnError
 from .lora import Lora, LoraLayer, new_lora
 from .objectives import OBJECTIVES
@@ -58,6 +59,8 @@ BESIDE = 24
 SHAPING = 200
 """How many of the kept prompts hold the closed form; every further one leaves it fewer directions. The gate's direction
 heeds them all."""
+DOWN_RATE = 0.25
+"""How far scaled directions move in one update, as a share of their own size, up's rate being 1."""
 ASKED = 4
 """How many starts tell whether the model draws the concept, where nothing is trained."""
 DEFAULT = Settings()
@@ -175,16 +178,50 @@ def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) ->
     Raises:
         UnlearnError: for an unknown `settings.down`.
     """
+    generator = torch.Generator().manual_seed(settings.seed)
+    if settings.down == "scaled":
+        return scaled(targets, prompts, settings.rank, generator)
     if settings.down == "random":
-        generator = torch.Generator().manual_seed(settings.seed)
         return new_lora(targets, settings.rank, settings.scale, generator)
     if settings.down == "discriminant":
         direction = discriminant(prompts.text_pairs[0], prompts.keep, prompts.empty)
-        return new_lora(targets, 1, 1.0, torch.Generator(), direction)
+        return new_lora(targets, 1, 1.0, generator, direction)
     if settings.down == "edit":
-        gamma = 0.0 if settings.objective == "redirect" else settings.gamma  # that objective knows no repulsion
-        return closed_form(targets, prompts, settings.rank, gamma=gamma)
-    raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose random, discriminant or edit.")
+        return closed_form(targets, prompts, settings.rank, gamma=settings.repulsion)
+    raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose scaled, random, discriminant or edit.")
+
+
+def scaled(targets: dict[str, Target], prompts: Prompts, rank: int, generator: torch.Generator) -> Lora:
+    """Random directions in units of the model at hand, so that one learning rate serves every encoder.
+
+    Each layer's directions answer the concept's tokens with a root mean square of about 1, and its scale is the root
+    mean square of what the layer itself makes of them.
+
+    Raises:
+        UnlearnError: if one of the layers does not read the prompt.
+    """
+    text = tokens(prompts.text_pairs[0])
+    text = text[text.abs().sum(1) != 0]
+    level, width = float(text.square().mean().sqrt()), text.shape[1]
+    layers = {}
+    for name, target in targets.items():
+        check_reads(name, target, width)
+        weight = target.weight.detach().float()
+        down = torch.randn(rank, width, generator=generator) / (level * width**0.5)
+        own = float((text.to(weight.device) @ weight.T).square().mean().sqrt())
+        up = torch.zeros(weight.shape[0], rank, device=weight.device)
+        layers[name] = LoraLayer(down.to(weight.device), up, own)
+    return Lora(layers)
+
+
+def check_reads(name: str, target: Target, width: int) -> None:
+    """Refuse a layer whose input is not the prompt's text.
+
+    Raises:
+        UnlearnError: naming it.
+    """
+    if target.shape[1] != width:
+        raise UnlearnError(f"{name} does not read the prompt; use random directions for such layers (paper mode).")
 
 
 def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, gamma: float = 0.0) -> Lora:
@@ -197,13 +234,11 @@ def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, gamma: 
         UnlearnError: if one of the layers does not read the prompt.
     """
     edit = token_edit(*prompts.text_pairs, prompts.keep[:SHAPING], prompts.empty, gamma)
-    down, rest = factors(edit, rank)
-    layers = {}
+    weights = {name: target.weight.detach().float() for name, target in targets.items()}
     for name, target in targets.items():
-        if target.shape[1] != down.shape[1]:
-            raise UnlearnError(f"{name} does not read the prompt; use random directions for such layers (paper mode).")
-        layers[name] = LoraLayer(down, target.weight.detach().float() @ rest.T.to(target.weight.device), 1.0)
-    return Lora(layers)
+        check_reads(name, target, len(edit))
+    down, rest = enough_factors(edit, rank, tokens(prompts.text_pairs[0]), weights.values())
+    return Lora({name: LoraLayer(down, weight @ rest.T.to(weight.device), 1.0) for name, weight in weights.items()})
 
 
 def _fit(
@@ -218,10 +253,8 @@ def _fit(
     done: int,
 ) -> Trained:
     held = states[torch.randperm(len(states), generator=generator)[: settings.batch]]
-    parameters = [layer.up for _, layer in lora.items()]
-    if settings.down == "random":
-        parameters += [layer.down for _, layer in lora.items()]
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(trained(lora, settings))
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     losses: list[float] = []
     step = done
     for step in range(done + 1, settings.iterations + 1):
@@ -240,6 +273,21 @@ def _fit(
         if progress.redirected is not None and progress.redirected >= settings.enough:
             break
     return Trained(lora, True, redirected(denoiser, lora, prompts, held, settings), step, losses)
+
+
+def trained(lora: Lora, settings: Settings) -> list[dict[str, Any]]:
+    """What the optimizer trains, each group at its own rate: up, and directions that are not fixed.
+
+    Scaled directions move by a share of their own size, `DOWN_RATE` times as far as up, whose unit is the layer's
+    output.
+    """
+    groups = [{"params": [layer.up for _, layer in lora.items()], "lr": settings.learning_rate}]
+    if settings.down in ("random", "scaled"):
+        downs = [layer.down for _, layer in lora.items()]
+        size = float(downs[0].detach().square().mean().sqrt())
+        rate = settings.learning_rate * (DOWN_RATE * size if settings.down == "scaled" else 1.0)
+        groups.append({"params": downs, "lr": rate})
+    return groups
 
 
 def eraser_loss(denoiser: Denoiser, lora: Lora, prompts: Prompts, states: States, settings: Settings) -> Tensor:
