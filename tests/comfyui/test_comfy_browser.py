@@ -187,6 +187,40 @@ def test_the_read_out_is_seen_in_its_node(page):
     page.shoot("gate-read-out")
 
 
+ADD = """
+const node = LiteGraph.createNode(arguments[0]);
+node.pos = arguments[1];
+app.graph.add(node);
+for (const [name, kind, slot] of arguments[2])
+    app.graph._nodes.find(n => n.type == kind).connect(slot, node, node.inputs.findIndex(i => i.name == name));
+app.canvas.ds.scale = 0.8; app.canvas.centerOnNode(node);
+"""
+
+
+def test_words_are_suggested_and_a_prompt_is_tried_in_their_nodes(page):
+    suggest, attempt, demo = "LoraUnlearnSuggestWords", "LoraUnlearnTryPrompt", "LoraUnlearnDemoCheckpoint"
+    page.template("erase-concept-one-node")
+    page.set(ERASE, "preset", "quick")
+    loaded = [["model", demo, 0], ["clip", demo, 1]]
+    page.driver.execute_script(ADD, attempt, [700, -420], [*loaded, ["eraser", ERASE, 1]])
+    page.driver.execute_script(ADD, suggest, [300, -420], loaded)
+    page.set(suggest, "concept", "cat")
+    page.set(attempt, "prompt", "a cat, and a dog on a red background")
+    run(page)
+    page.until(lambda: "feline, kitty, kitten" in page.text_on(suggest), "the words")
+    page.until(lambda: "prompt: a [cat], and a dog" in page.text_on(attempt), "the word that opens the gate")
+    assert page.text_on(attempt).startswith('Opens because of "cat"')
+    assert "Also to this model: feline, kitty, kitten" in page.text_on(ERASE)
+    page.shoot("words")
+    page.look_at(ERASE)
+    page.shoot("words-after-a-training")
+
+
+@pytest.mark.parametrize("words", ["suggest", "try prompt"])
+def test_the_smaller_nodes_are_found_too(page, words):
+    assert any(name in ("Suggest Words", "Try Prompt") for name in page.search(words))
+
+
 def test_a_mistake_is_told_on_the_page_and_the_next_run_works(page):
     page.template("erase-concept-one-node")
     page.set(ERASE, "concept", " ")
