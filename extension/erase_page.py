@@ -12,10 +12,12 @@ from lora_unlearn.erase import PRESETS
 
 from . import compat, panels
 from .library import FORMATS
-from .orders import Order, order_of
+from .named import Named
+from .orders import Order, order_of, promise_of
 from .state import State
 from .studio import Studio
-from .words import INFO
+from .trying import TryField
+from .words import INFO, OWN
 
 QUIET = 20.0
 """Seconds after which a page that watches is sent something even if nothing changed."""
@@ -23,7 +25,7 @@ PACE = 0.25
 """Seconds between two looks at a job."""
 FIELDS = (
     "concept", "also", "replace_with", "keep", "preset", "of", "iterations", "rank", "batch", "learning_rate", "seed",
-    "pictures", "previews",
+    "pictures", "previews", "own", "false_open_rate", "near", "neighbours", "meant",
 )  # fmt: skip
 """What an order is made of, in the order of the page's components."""
 Updates = list[Any]
@@ -44,8 +46,10 @@ class ErasePage:
 
     def _words(self) -> list[Any]:
         """What to erase."""
+        concept = _text("concept", "What should the model stop drawing?", placeholder="cat")
+        self.named = Named(self.studio)
         return [
-            _text("concept", "What should the model stop drawing?", placeholder="cat"),
+            concept,
             _text("also", "Also called (optional)", placeholder="kitten, tomcat"),
             _text("replace_with", "Draw instead (optional)", placeholder="dog"),
             _text("keep", "Keep unharmed (optional)", placeholder="tiger, dog"),
@@ -75,26 +79,37 @@ class ErasePage:
                 elem_id="lora_unlearn_pictures",
             )  # fmt: skip
             previews = gr.Checkbox(True, label="Previews", info=INFO["previews"], elem_id="lora_unlearn_previews")
+            own = gr.Textbox(
+                label=OWN, info=INFO["own"], lines=3, max_lines=8, elem_id="lora_unlearn_own",
+                placeholder="portrait of a woman, soft light",
+            )  # fmt: skip
+            rate = gr.Textbox(
+                label="How often may it open by mistake", info=INFO["false_open_rate"], max_lines=1, placeholder="0.01",
+                elem_id="lora_unlearn_false_open_rate",
+            )  # fmt: skip
             self.measure = gr.Button("Measure time and memory", size="sm", elem_id="lora_unlearn_measure")
-        return [of, *numbers, pictures, previews]
+        named = [self.named.near, self.named.neighbours, self.named.meant]
+        return [of, *numbers, pictures, previews, own, rate, *named]
 
     def _buttons(self) -> None:
         with gr.Row():
             self.erase = gr.Button("Erase", variant="primary", min_width=80, elem_id="lora_unlearn_erase")
             self.stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="lora_unlearn_stop")
             self.resume = gr.Button("Resume", interactive=False, min_width=80, elem_id="lora_unlearn_resume")
+        self.note = gr.HTML(visible=False, elem_id="lora_unlearn_note")
 
     def _results(self) -> None:
-        self.note = gr.HTML(visible=False, elem_id="lora_unlearn_note")
         self.progress = gr.HTML(visible=False, elem_id="lora_unlearn_progress")
         self.sheet = gr.HTML(visible=False, elem_id="lora_unlearn_sheet")
         self.gate = gr.HTML(visible=False, elem_id="lora_unlearn_gate")
+        self.trying = TryField(self.studio, "try", visible=False)
         with gr.Row(visible=False, elem_id="lora_unlearn_export_row") as self.exporting:
             self.name = gr.Textbox(label="Export as", elem_id="lora_unlearn_export_name", scale=3)
             self.format = gr.Dropdown(
                 list(FORMATS), value="kohya", label="Format", elem_id="lora_unlearn_format", scale=2
             )
             self.export = gr.Button("Export LoRA", elem_id="lora_unlearn_export", scale=2)
+        self.exported = gr.HTML(visible=False, elem_id="lora_unlearn_exported")
         self.course = gr.HTML(visible=False, elem_id="lora_unlearn_course")
 
     @property
@@ -102,7 +117,7 @@ class ErasePage:
         """What a watching page is sent, in the order of `view`."""
         return [
             self.note, self.progress, self.course, self.sheet, self.gate, self.erase, self.stop, self.resume,
-            self.measure, self.exporting, self.name, self.estimate,
+            self.measure, self.exporting, self.name, self.estimate, self.trying.row, self.trying.answer, self.exported,
         ]  # fmt: skip
 
     def connect(self, blocks: gr.Blocks, page: Any) -> None:
@@ -114,7 +129,9 @@ class ErasePage:
         compat.on(self.resume.click, self.go_on, self.fields, self.live)
         compat.on(self.measure.click, self.gauge, self.fields, self.live)
         compat.on(self.stop.click, self.halt, None, [self.stop])
-        compat.on(self.export.click, self.write, [self.name, self.format], [self.note])
+        compat.on(self.export.click, self.write, [self.name, self.format], [self.exported])
+        self.named.connect(*(self.fields[FIELDS.index(name)] for name in ("concept", "also", "keep", "of")))
+        self.trying.connect([], lambda: self.studio.state.eraser)
         for field in (self.fields[FIELDS.index(name)] for name in ("preset", "iterations", "batch")):
             compat.on(field.change, self.expect, self.fields, [self.estimate])
 
@@ -129,7 +146,13 @@ class ErasePage:
     def go_on(self, *values: Any) -> Iterator[Updates]:
         """Go on with the latest unfinished training and watch it."""
         pictures, previews = values[FIELDS.index("pictures")], values[FIELDS.index("previews")]
-        yield from self._begin(values, lambda: self.studio.resume(None, previews is not False, int(pictures or 0)))
+
+        def resume() -> str:
+            fields = dict(zip(FIELDS, values, strict=True))
+            promise = promise_of(fields) if fields["own"] or fields["false_open_rate"] else None
+            return self.studio.resume(None, previews is not False, int(pictures or 0), promise)
+
+        yield from self._begin(values, resume)
 
     def gauge(self, *values: Any) -> Iterator[Updates]:
         """Measure what a training takes and watch that; the concept may be missing."""
@@ -177,6 +200,9 @@ class ErasePage:
             gr.update(visible=ready),
             gr.update(value=f"erase {state.eraser}") if fresh else gr.update(),
             gr.update() if state.running else compat.html(self.expectation(values)),
+            gr.update(visible=ready),
+            compat.html("") if fresh or state.running else gr.update(),
+            compat.html("") if fresh or state.running else gr.update(),
         ]
 
     def halt(self) -> Any:
@@ -214,7 +240,11 @@ class ErasePage:
 def _order(values: tuple[Any, ...], **instead: str) -> Order:
     """The order that the page's values stand for; `instead` fills fields that are empty."""
     fields = dict(zip(FIELDS, values, strict=True))
-    return order_of({**fields, **{name: text for name, text in instead.items() if not fields.get(name)}})
+    fields |= {name: text for name, text in instead.items() if not fields.get(name)}
+    if fields["meant"] and fields["meant"] == " ".join(str(fields["concept"] or "").split()):
+        for name, ticked in (("also", "near"), ("keep", "neighbours")):
+            fields[name] = ", ".join([*filter(None, [fields[name]]), *(fields[ticked] or [])])
+    return order_of(fields)
 
 
 def _text(name: str, label: str, **further: Any) -> gr.Textbox:

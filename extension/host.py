@@ -67,7 +67,7 @@ class Host(Protocol):
         """The name of the checkpoint that a job would get, "" while none is chosen; loads nothing."""
         ...
 
-    def lend(self, job: str) -> AbstractContextManager[Lent]:
+    def lend(self, job: str, reading: bool = False) -> AbstractContextManager[Lent]:
         """Lend the checkpoint under the host's lock, loading it first where need be.
 
         Entering waits until nothing else uses the model. Leaving it, however the block ends, gives back a model that
@@ -75,6 +75,7 @@ class Host(Protocol):
 
         Args:
             job: what the host may show of it, such as "Erase cat".
+            reading: whether words are read and nothing more, so that a checkpoint which can't be trained on will do.
 
         Raises:
             UnlearnError: if no checkpoint is loaded, or it is of no supported kind.

@@ -13,6 +13,7 @@ from lora_unlearn import UnlearnError
 from . import compat, panels
 from .library import FORMATS
 from .studio import Studio
+from .trying import TryField
 from .words import INFO
 
 Updates = list[Any]
@@ -50,6 +51,7 @@ class LibraryPage:
                     self.delete = _button("Delete", "delete")
                 self._merging()
             with gr.Column(scale=3, min_width=320):
+                self.trying = TryField(studio, "library_try")
                 self.details = gr.HTML(elem_id="lora_unlearn_details")
 
     def _merging(self) -> None:
@@ -75,6 +77,8 @@ class LibraryPage:
         compat.on(blocks.load, self.look, [self.chosen], self.every)
         compat.on(shown.select, self.look, [self.chosen], self.every)
         compat.on(self.chosen.change, self.inspect, [self.chosen], [self.details])
+        compat.on(self.chosen.change, lambda: compat.html(""), None, [self.trying.answer])
+        self.trying.connect([self.chosen], lambda chosen: chosen)
         compat.on(self.rename.click, self._rename, [self.chosen, self.name], self.every)
         compat.on(self.delete.click, self._delete, [self.chosen], self.every)
         compat.on(self.export.click, self._export, [self.chosen, self.name, self.format], self.every)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_unlearn import Adapter, Concept, Settings, UnlearnError
+from lora_unlearn.bank import own_prompts
+from lora_unlearn.calibrate import FALSE_OPEN_RATE
+from lora_unlearn.checks import check_own, check_words
 from lora_unlearn.erase import PRESETS, Mode
 from lora_unlearn.files import inside
 
@@ -22,6 +25,22 @@ NUMBERS: dict[str, tuple[str, float, float]] = {
 """Settings that the page offers: what they are called there, and their bounds."""
 LONGEST = 200
 """Characters that a field may hold."""
+LONGEST_OWN = 100_000
+"""Characters that the user's own prompts may have."""
+OWN = "the field 'Prompts that you usually draw'"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What an eraser's gate is to promise.
+
+    Attributes:
+        own: prompts that the user usually draws, which must stay as they are.
+        false_open_rate: how often it may open by mistake.
+    """
+
+    own: tuple[str, ...] = ()
+    false_open_rate: float = FALSE_OPEN_RATE
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,7 @@ class Order:
         mode, settings: as `lora_unlearn.erase.erase` takes them.
         previews: whether pictures are drawn on the way.
         pictures: of each prompt on the sheet; 0 draws none.
+        promise: of the gate.
     """
 
     concept: Concept
@@ -40,20 +60,22 @@ class Order:
     settings: Settings
     previews: bool = True
     pictures: int = 2
+    promise: Promise = Promise()
 
 
 def order_of(fields: Mapping[str, Any]) -> Order:
     """The order that the page's fields describe; empty numbers mean the preset's own.
 
     Args:
-        fields: "concept", "also", "replace_with", "keep", "of" (text), "preset", the names in `NUMBERS`, "previews"
-            and "pictures"; all but the first may be missing.
+        fields: "concept", "also", "replace_with", "keep", "of" (text), "preset", the names in `NUMBERS`, "previews",
+            "pictures", "own" (prompts, one a line) and "false_open_rate"; all but the first may be missing.
 
     Raises:
         UnlearnError: naming the field that is wrong.
     """
     text = {name: _text(fields, name) for name in ("concept", "also", "replace_with", "keep", "of")}
     concept = Concept(text["concept"], _words(text["also"]), text["replace_with"], _words(text["keep"]), text["of"])
+    check_words(concept)
     preset = fields.get("preset") or "balanced"
     if preset not in PRESETS:
         raise UnlearnError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
@@ -61,12 +83,36 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     settings = replace(settings, **_numbers(fields))
     pictures = fields.get("pictures")
     count = 2 if pictures is None else int(_number(pictures, "pictures on the sheet", 0, 4))
-    return Order(concept, mode, settings, fields.get("previews") is not False, count)
+    return Order(concept, mode, settings, fields.get("previews") is not False, count, promise_of(fields, concept))
 
 
-def continued(adapter: Adapter, previews: bool = True, pictures: int = 2) -> Order:
-    """The order that an unfinished eraser was made by."""
-    return Order(adapter.concept, adapter.mode, adapter.settings, previews, pictures)  # type: ignore[arg-type]
+def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Promise:
+    """What the gate is to promise by the fields "own" and "false_open_rate"; `concept` is what is to be erased.
+
+    Raises:
+        UnlearnError: naming the field that is wrong.
+    """
+    text = str(fields.get("own") or "")
+    if len(text) > LONGEST_OWN:
+        raise UnlearnError(f"There are {len(text)} characters in {OWN}; {LONGEST_OWN} are allowed.")
+    if any(unicodedata.category(letter) == "Cs" for letter in text):
+        raise UnlearnError(f"There is a character that is no text in {OWN}; type it anew.")
+    own = own_prompts(text, OWN) if text.strip() else []
+    if concept is not None:
+        own = check_own(own, concept, OWN)
+    rate = fields.get("false_open_rate")
+    usual = rate is None or rate == ""
+    return Promise(tuple(own), FALSE_OPEN_RATE if usual else _number(rate, "share of mistakes", 0.001, 0.1))
+
+
+def continued(adapter: Adapter, previews: bool = True, pictures: int = 2, promise: Promise = Promise()) -> Order:
+    """The order that an unfinished eraser was made by.
+
+    Raises:
+        UnlearnError: if every prompt of the user's own asks for the concept.
+    """
+    check_own(promise.own, adapter.concept, OWN)
+    return Order(adapter.concept, adapter.mode, adapter.settings, previews, pictures, promise)  # type: ignore[arg-type]
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -8,17 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_unlearn import Adapter, Picture
-from lora_unlearn.describe import describe, gate_lines
+from lora_unlearn.describe import describe, gate_details, gate_promise
 from lora_unlearn.estimate import duration
 from lora_unlearn.report import Card, Reading, cards, cost_line, readout_bars, training_curve
 from lora_unlearn.report.cards import key
 from lora_unlearn.report.markup import Html, Part, picture, table, tag
+from lora_unlearn.tried import Tried
 
 from . import words
 from .library import Entry
 from .state import Pair, State
 
 LOOK = Path(__file__).with_name("look.css")
+TECHNICAL = ("made in", "gate, details", "gate, false", "gate, true", "layers", "base model", "network evaluations")
+"""How the lines of a description begin that stand under Details."""
+FAINTEST = 0.15
+"""The share of the strongest word's from which up a word is marked."""
 STAGES = {
     "waiting": "waiting for the model",
     "measuring": "measuring this machine",
@@ -33,6 +38,11 @@ STAGES = {
 def box(*parts: Part) -> str:
     """Markup in our own style; nothing at all where there is nothing to show."""
     return tag("div", *parts, class_="lu") if any(parts) else ""
+
+
+def folded(*parts: Part) -> Html:
+    """Numbers and what else few people ask for, to be unfolded."""
+    return tag("details", tag("summary", "Details"), *parts)
 
 
 def style() -> str:
@@ -119,21 +129,61 @@ def _rows(pair: Pair) -> list[tuple[str, list]]:
 
 
 def gate(state: State) -> str:
-    """Scores against thresholds, what the calibration promises, and what erasing cost."""
+    """What the gate promises and what it decided, in words; scores, thresholds and costs under Details."""
     if state.adapter is None:
         return ""
-    parts: list[Part] = [tag("h3", "The gate"), tag("p", words.GATE, class_="soft")]
-    if state.pairs:
-        found = [
-            Reading(1, 0, state.adapter.concept.name, pair.after[0].decisions[0], pair.prompt)
-            for pair in state.pairs
-            if pair.after[0].decisions
-        ]
-        parts.append(readout_bars(found))
-    lines = [re.sub("^gate[:,] ", "", line) for line in gate_lines(state.adapter)] + (
-        [_cost(state.pairs)] if state.pairs else []
+    found = [
+        Reading(1, 0, state.adapter.concept.name, pair.after[0].decisions[0], pair.prompt)
+        for pair in state.pairs
+        if pair.after[0].decisions
+    ]
+    numbers = [_sentence(line) for line in gate_details(state.adapter)]
+    numbers += [_sentence(_cost(state.pairs))] if state.pairs else []
+    return box(
+        tag("h3", "The gate"),
+        tag("p", words.GATE, class_="soft"),
+        [tag("p", f"{_sentence(line)}.") for line in gate_promise(state.adapter)],
+        verdicts(found),
+        folded(readout_bars(found) if found else None, tag("ul", [tag("li", line) for line in numbers])),
     )
-    return box(*parts, tag("ul", [tag("li", line) for line in lines]))
+
+
+def _sentence(line: str) -> str:
+    """A line of a description without what it is about, which stands above."""
+    plain = re.sub("^gate(, details)?[:,] ", "", line)
+    return plain[:1].upper() + plain[1:]
+
+
+def verdicts(found: Sequence[Reading]) -> Html | None:
+    """Decisions in words, one a line."""
+    if not found:
+        return None
+    rows = [
+        [tag("span", reading.words, class_=f"verdict {_colour(reading)}"), tag("span", reading.label)]
+        for reading in found
+    ]
+    return tag("ul", [tag("li", row) for row in rows], class_="verdicts")
+
+
+def _colour(reading: Reading) -> str:
+    return "opened" if reading.decision.open else "closed"
+
+
+def tried(found: Tried) -> str:
+    """What a gate makes of a prompt: a sentence, the prompt with the words that count marked, numbers under Details."""
+    state = "opened" if found.open else "closed"
+    marked = [
+        tag("mark", text, style=f"--share:{share:.2f}") if share >= FAINTEST else text for text, share in found.parts
+    ]
+    score = (
+        f"Score {found.score:.2f}; the gate opens from {found.threshold:.2f}. The colour tells how far the score falls "
+        "without a word."
+    )
+    return box(
+        tag("div", str(found), class_=f"said {state}", role="status"),
+        tag("p", marked, class_=f"tried {state}"),
+        folded(tag("p", score, class_="soft")),
+    )
 
 
 def _cost(pairs: Sequence[Pair]) -> str:
@@ -155,7 +205,9 @@ def decisions(adapter: Adapter, found: Sequence[Picture]) -> str:
     if not readings:
         return ""
     return box(
-        tag("h3", "What the gate decided"), readout_bars(readings), tag("p", cost_line(*_spent(found)), class_="soft")
+        tag("h3", "What the gate decided"),
+        verdicts(readings),
+        folded(readout_bars(readings), tag("p", _sentence(cost_line(*_spent(found))), class_="soft")),
     )
 
 
@@ -179,8 +231,12 @@ def erasers(entries: Sequence[Entry]) -> str:
 
 
 def inspected(adapter: Adapter) -> str:
-    """Everything that a file says of itself."""
-    return box(tag("h3", "About this eraser"), tag("ul", [tag("li", line) for line in describe(adapter)]))
+    """Everything that a file says of itself: first what people ask for, then the rest under Details."""
+    lines = describe(adapter)
+    plain = [_sentence(line) for line in lines if not line.startswith(TECHNICAL)]
+    numbers = [_sentence(line) for line in lines if line.startswith(TECHNICAL)]
+    lists = [tag("ul", [tag("li", line) for line in each]) for each in (plain, numbers)]
+    return box(tag("h3", "About this eraser"), lists[0], folded(lists[1]))
 
 
 def families() -> str:

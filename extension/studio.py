@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from lora_unlearn import UnlearnError
+from lora_unlearn import Concept, Eraser, UnlearnError
+from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.errors import is_memory
 from lora_unlearn.estimate import Cost, Estimate, estimate
+from lora_unlearn.hosts.sampling import check_family
+from lora_unlearn.suggest import Suggestion, suggest
+from lora_unlearn.tried import Tried, try_prompt
 
 from . import training, work
 from .host import Host
 from .library import Library
-from .orders import Order, continued
+from .orders import Order, Promise, continued
 from .state import Board, State
 from .work import End, Stopped, Work
 
 SHORTAGE = "The memory is too small for this; lower the batch under Advanced, or choose the preset quick."
 CRASHED = "Something went wrong that should not have; the program's log says what."
+UNREAD = "The memory is too small to read words with this model; free some of it."
+LONGEST_PROMPT = 4000
+"""Characters of a prompt that is tried."""
 STOPPED = "Stopped; nothing was changed."
 
 
@@ -29,11 +37,14 @@ class Studio:
         library: the erasers on disk.
         board: the state of the job, see `State`.
         costs: of an evaluation, by checkpoint, as far as measured.
+        orders: what was asked for, by the eraser's name, as long as the program runs.
     """
 
     def __init__(self, host: Host) -> None:
         self.host, self.library, self.board = host, Library(host), Board()
         self.costs: dict[str, Cost] = {}
+        self.orders: dict[str, Order] = {}
+        self._named: tuple[object, list[Suggestion]] = (None, [])
         self._lock = threading.Lock()
         self._work: Work | None = None
         self._thread: threading.Thread | None = None
@@ -52,11 +63,19 @@ class Studio:
         """
         self.check_free()
         name = self.library.free_name(order.concept.name)
+        self.orders[name] = order
         self._start(f"Erasing {order.concept.name}", name, lambda job: training.train(job, order, name, None))
         return name
 
-    def resume(self, name: str | None = None, previews: bool = True, pictures: int = 2) -> str:
+    def resume(
+        self, name: str | None = None, previews: bool = True, pictures: int = 2, promise: Promise | None = None
+    ) -> str:
         """Go on with an unfinished eraser, by default with the latest; returns its name.
+
+        Args:
+            name: of the eraser.
+            previews, pictures: as in `Order`.
+            promise: of its gate; default: as the training was begun, as far as that is known.
 
         Raises:
             UnlearnError: if there is none, it is finished, or another job is under way.
@@ -69,7 +88,8 @@ class Studio:
         begun = self.library.load(name)
         if not begun.partial:
             raise UnlearnError(f"The eraser {name!r} is finished already; there is nothing to resume.")
-        order = continued(begun, previews, pictures)
+        known = self.orders[name].promise if name in self.orders else Promise()
+        order = continued(begun, previews, pictures, promise or known)
         self._start(f"Erasing {begun.concept.name}", name, lambda job: training.train(job, order, name, begun))
         return name
 
@@ -105,6 +125,58 @@ class Studio:
         if order.mode == "instant":
             cost = Cost(0, 0, 0, 0, 0)
         return None if cost is None else estimate(cost, order.settings, order.mode)
+
+    def suggest(self, concept: Concept, count: int = 12) -> list[Suggestion]:
+        """Words that the checkpoint reads like the concept's; lets go of the model as soon as a job wants it.
+
+        Raises:
+            UnlearnError: if a job has the model, or the model names no words.
+        """
+        asked = (self.host.checkpoint(), concept, count)
+        if self._named[0] != asked:
+            with self._reading(f"Reading {concept.name}") as denoiser:
+                found = suggest(denoiser, concept, count, lambda done, total: self.check_unused())
+            self._named = asked, found
+        return self._named[1]
+
+    def try_prompt(self, name: str | None, prompt: str) -> Tried:
+        """What an eraser's gate makes of a prompt.
+
+        Raises:
+            UnlearnError: if that can't be told, or a job has the model.
+        """
+        if not prompt.strip():
+            raise UnlearnError("The prompt is empty; type what you would draw.")
+        if len(prompt) > LONGEST_PROMPT:
+            raise UnlearnError(f"A prompt may have {LONGEST_PROMPT} characters at most; shorten it.")
+        adapter = self.library.load(name)
+        if adapter.partial:
+            raise UnlearnError(f"The training of {name!r} was not finished; press Resume first.")
+        with self._reading("Trying a prompt") as denoiser:
+            check_family(Eraser(adapter), denoiser.family)
+            return try_prompt(denoiser, adapter, prompt)
+
+    @contextmanager
+    def _reading(self, title: str) -> Iterator[Denoiser]:
+        """The checkpoint for a moment, to read words with it."""
+        self.check_unused()
+        try:
+            with self.host.lend(title, reading=True) as lent:
+                self.check_unused()
+                yield lent.denoiser
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory(error):
+                raise
+            raise UnlearnError(UNREAD) from error
+
+    def check_unused(self) -> None:
+        """Refuse while a job has the model.
+
+        Raises:
+            UnlearnError: saying which.
+        """
+        if self.state.running:
+            raise UnlearnError(f"{self.state.job} is under way and has the model; ask again when it has ended.")
 
     def stop(self) -> None:
         """Ask the job to end at its next step; what is worth keeping is kept."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lora_unlearn import Adapter, Eraser, Settings, UnlearnError, erase, load_bank
+from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, erase, load_bank
+from lora_unlearn.checks import check_rate
 from lora_unlearn.denoiser import Denoiser, base_hash
 from lora_unlearn.describe import percent
 from lora_unlearn.erase import LEAST_CHANGE
@@ -13,6 +14,7 @@ from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.keep import Keeper
 from lora_unlearn.settings import for_family
 from lora_unlearn.sketches import Sketcher, moments
+from lora_unlearn.suggest import suggest
 from lora_unlearn.train import Progress
 
 from .host import Lent
@@ -31,6 +33,7 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
     with work.host.lend(work.board.state.job) as lent:
         if begun is not None:
             check_begun(begun, lent.denoiser)
+        check_rate(order.promise.false_open_rate, lent.denoiser.family, order.concept)
         settings, expected = fitted(work, lent.denoiser, order)
         keeper = Keeper(work.library.path(name))
         watcher = Watcher(work, lent, order, expected)
@@ -54,6 +57,8 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
                 begun,
                 lambda done, total: work.step_or_stop("calibrating", done, total),
                 save,
+                order.promise.own,
+                order.promise.false_open_rate,
             )
         except Stopped:
             adapter = keeper.latest
@@ -67,7 +72,7 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
             return unfinished(adapter, work.stopped())
         work.board.put(adapter=adapter)
         compare(work, lent, adapter, order.pictures)
-        return {"message": done_message(adapter, name)}
+        return {"message": f"{done_message(adapter, name)}{further(lent.denoiser, order.concept)}"}
 
 
 def check_begun(begun: Adapter, denoiser: Denoiser) -> None:
@@ -152,6 +157,20 @@ def unfinished(adapter: Adapter, stopped: bool) -> End:
         f"{percent(LEAST_CHANGE)} that count as an erasure: the model may not draw it at all, or needs the preset "
         "thorough.",
     }
+
+
+def further(denoiser: Denoiser, concept: Concept) -> str:
+    """A sentence on words that the model reads as nearly the same and that were not given, if there are any."""
+    try:
+        found = [suggestion.word for suggestion in suggest(denoiser, concept) if suggestion.kind == "near"]
+    except UnlearnError:
+        return ""
+    named = ", ".join(found)
+    return (
+        f" This model also reads as nearly the same: {named}; name them under Also called if you mean them."
+        if found
+        else ""
+    )
 
 
 def done_message(adapter: Adapter, name: str) -> str:

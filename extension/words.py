@@ -30,16 +30,26 @@ INFO = {
     "pictures": "Of each prompt, before and after. 0 draws no sheet.",
     "chosen": "Before / after draws with it. Calibrate measures its gate anew on the loaded checkpoint. Resume goes on "
     "with an unfinished training.",
+    "near": "Tick the ones that you mean, too: they are erased along with it.",
+    "neighbours": "Tick the ones that matter to you: they are kept with more care.",
+    "own": "The eraser's gate is made so that it stays closed for them. They are written to no file.",
+    "false_open_rate": "Share of ordinary prompts in which the eraser may work although nobody asked for the concept: "
+    "0.01 is one in a hundred. Less spares more, and may miss the concept where it is asked for in passing. "
+    "0.001 to 0.1.",
+    "try": "What would the eraser do with it? Nothing is drawn.",
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""
+ASK = "What else does this model read as the same?"
+NEAR = "This model reads these as nearly the same"
+NEIGHBOURS = "Close by, and meant to stay"
+OWN = "Prompts that you usually draw (one a line): they must stay as they are"
 EMPTY = ("Nothing has been erased here yet.", "Type a concept, press Erase, and watch it go.")
 SHEET = "Same seeds, without and with the eraser. The concept should be gone, and its nearest neighbours as they were."
 CURVE = "The loss jumps from step to step; redirected tells how much of the concept is steered away already."
 GATE = (
-    "Before a picture is drawn, the gate reads its prompt. A score that reaches the line opens it and the "
-    "eraser works; "
-    "below, the eraser is not even attached."
+    "Before a picture is drawn, the gate reads its prompt. If the prompt asks for the concept, it opens and the eraser "
+    "works; if not, the eraser is not even attached."
 )
 FAMILIES = (
     ("Stable Diffusion 1.x", "yes", "and whatever was trained from it"),

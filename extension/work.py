@@ -6,8 +6,10 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from lora_unlearn import Adapter, Eraser, Sampling, Settings, UnlearnError
+from lora_unlearn.calibrate import FALSE_OPEN_RATE
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
+from lora_unlearn.describe import gate_promise
 from lora_unlearn.erase import Mode, recalibrated
 from lora_unlearn.estimate import Cost, estimate, measure
 from lora_unlearn.hosts.sampling import check_family
@@ -115,13 +117,16 @@ def calibrate(work: Work, name: str) -> End:
         check_family(Eraser(adapter), lent.denoiser.family)
         work.step("calibrating", 0, 1)
         found = recalibrated(
-            lent.denoiser, adapter, report=lambda done, total: work.step_or_stop("calibrating", done, total)
+            lent.denoiser,
+            adapter,
+            false_open_rate=adapter.gate.false_open_rate or FALSE_OPEN_RATE,
+            report=lambda done, total: work.step_or_stop("calibrating", done, total),
         )
     path = work.library.path(name)
     found.save(path)
     work.host.changed(path)
-    before, after = adapter.gate.threshold, found.gate.threshold
-    message = f"The gate of {name!r} now opens from a score of {after:.3f} (before: {before:.3f}) on this checkpoint."
+    promise = gate_promise(found)[0].removeprefix("gate: ")
+    message = f"The gate of {name!r} was measured anew on this checkpoint: it {promise}."
     return {"eraser": name, "adapter": found, "message": message}
 
 

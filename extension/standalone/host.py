@@ -53,7 +53,7 @@ class PipelineHost:
         return self._checkpoint
 
     @contextmanager
-    def lend(self, job: str) -> Iterator[LentPipeline]:
+    def lend(self, job: str, reading: bool = False) -> Iterator[LentPipeline]:
         """Lend the pipeline to one job at a time."""
         with self._lock:
             lent = LentPipeline(self.pipe)

@@ -112,18 +112,19 @@ class WebHost:
         return str(getattr(shared.opts, "sd_model_checkpoint", None) or getattr(info, "title", ""))
 
     @contextmanager
-    def lend(self, job: str) -> Iterator[WebLent]:
+    def lend(self, job: str, reading: bool = False) -> Iterator[WebLent]:
         """Lend the checkpoint: nothing else samples meanwhile, and every weight is as before afterwards.
 
         Raises:
-            UnlearnError: if no checkpoint is loaded, or it cannot be trained on.
+            UnlearnError: if no checkpoint is loaded, or it cannot be trained on and that is asked for.
         """
         with call_queue.queue_lock:
             shared.state.begin(job=job)
             shared.state.job_count = 1
             try:
                 sd_model = model.loaded()
-                model.check_trainable(sd_model)
+                if not reading:
+                    model.check_trainable(sd_model)
                 loras.take_out(sd_model)
                 with torch.inference_mode(False), torch.enable_grad(), frozen(model.unet_of(sd_model)):
                     yield WebLent(sd_model)

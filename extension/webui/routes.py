@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lora_unlearn import UnlearnError
 
-from ..orders import NUMBERS, order_of
+from ..orders import NUMBERS, order_of, promise_of
 from ..state import State
 from ..studio import Studio
 
@@ -30,8 +30,14 @@ ERASE = {
     **dict.fromkeys(NUMBERS, NUMBER),
     "previews": FLAG,
     "pictures": NUMBER,
+    "own": TEXT,
+    "false_open_rate": NUMBER,
 }
-RESUME = {"name": TEXT, "previews": FLAG, "pictures": NUMBER}
+RESUME = {"name": TEXT, "previews": FLAG, "pictures": NUMBER, "own": TEXT, "false_open_rate": NUMBER}
+SUGGEST = {**dict.fromkeys(("concept", "also", "keep", "of"), TEXT), "count": NUMBER}
+TRY = {"name": TEXT, "prompt": TEXT}
+MOST = 100
+"""Words that are suggested at once."""
 EXPORT = {"name": TEXT, "new": TEXT, "format": TEXT}
 QUIET = {"previews": False, "pictures": 0}
 """An API draws nothing unless it is asked to."""
@@ -63,7 +69,9 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
 
     def resume(fields: Fields) -> Fields:
         """Go on with an unfinished eraser, by default the latest."""
-        return {"name": studio.resume(**{"name": None, **QUIET, **fields}), **told(studio.state)}
+        own: Fields = {name: fields.pop(name) for name in ("own", "false_open_rate") if name in fields}
+        promise = promise_of(own) if own else None
+        return {"name": studio.resume(**{"name": None, **QUIET, **fields}, promise=promise), **told(studio.state)}
 
     def stop(fields: Fields) -> Fields:
         """Ask the job under way to end; what there is is kept."""
@@ -83,12 +91,26 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
         path = studio.library.export(fields["name"], fields.get("new", ""), fields.get("format", "kohya"))
         return {"path": str(path), "name": path.stem}
 
+    def suggest(fields: Fields) -> Fields:
+        """Words that the loaded checkpoint reads like a concept's."""
+        count = fields.pop("count", 12)
+        if not 1 <= count <= MOST:
+            raise UnlearnError(f"The field 'count' must be from 1 to {MOST}.")
+        return {"suggestions": [asdict(one) for one in studio.suggest(order_of(fields).concept, int(count))]}
+
+    def try_prompt(fields: Fields) -> Fields:
+        """What an eraser's gate makes of a prompt, without drawing anything."""
+        found = studio.try_prompt(fields["name"], fields["prompt"])
+        return {**asdict(found), "word": found.word, "said": str(found)}
+
     add("POST", "erase", ERASE, erase, ("concept",))
     add("POST", "resume", RESUME, resume)
     add("POST", "stop", {}, stop)
     add("GET", "status", {}, status)
     add("GET", "list", {}, listed)
     add("POST", "export", EXPORT, export, ("name",))
+    add("POST", "suggest", SUGGEST, suggest, ("concept",))
+    add("POST", "try", TRY, try_prompt, ("name", "prompt"))
 
 
 def told(state: State) -> Fields:

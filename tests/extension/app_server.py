@@ -65,6 +65,7 @@ class Page:
         self.config = self.client.get("/config").json()
         self.session = uuid.uuid4().hex[:11]
         self.ids = {c["props"].get("elem_id"): c["id"] for c in self.config["components"] if c["props"].get("elem_id")}
+        self.props = {}
         self.names = {number: name for name, number in self.ids.items()}
 
     def event(self, name, kind="click"):
@@ -108,6 +109,7 @@ class Page:
         for number, value in zip(event["outputs"], message["output"].get("data", []), strict=False):
             name = (self.names.get(number) or str(number)).removeprefix("lora_unlearn_")
             if isinstance(value, dict) and value.get("__type__") == "update":
+                self.props[name] = {**self.props.get(name, {}), **value}
                 if "value" in value:
                     after[name] = value["value"]
             elif isinstance(value, list) and value and isinstance(value[0], list) and value[0][0] in CHANGES:

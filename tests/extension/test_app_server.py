@@ -35,13 +35,54 @@ def test_an_erasure_from_the_page_to_the_exported_file(server, page):
     assert "Done" in steps[-1]["progress"] and steps[-1]["export_name"] == "erase cat"
     assert not Adapter.load(server.folder / "erasers" / "cat.safetensors").partial
     exported = page.last("lora_unlearn_export", export_name="my cat", format="kohya")
-    assert "my cat.safetensors" in exported["note"]
+    assert "my cat.safetensors" in exported["exported"]
     assert Adapter.load(server.folder / "loras" / "my cat.safetensors").concept.name == "cat"
     drawn = {"draw_count": 1, "draw_steps": 3, "draw_guidance": 7, "draw_seed": 0, "strength": 1, "gate_mode": "auto"}
     opened = page.last("lora_unlearn_draw", prompt="a photo of a cat", draw_eraser="cat", **drawn)
-    assert "open, score" in opened["decided"] and len(opened["gallery"]) == 1
+    assert "open, erases it" in opened["decided"] and len(opened["gallery"]) == 1
     closed = page.last("lora_unlearn_draw", prompt="a photo of a tree", draw_eraser="cat", **drawn)
-    assert "closed, score" in closed["decided"]
+    assert "closed, changes nothing" in closed["decided"]
+
+
+def test_the_words_that_the_model_reads_as_the_same_become_boxes(server, page):
+    shown = page.last("lora_unlearn_concept", "blur", concept="cat")
+    assert [label for label, _ in page.props["near"]["choices"]] == ["feline", "kitty", "kitten"]
+    assert page.props["near"]["visible"] and shown["near"] == []
+    again = page.last("lora_unlearn_ask", concept="cat", near=["kitty"], meant="cat", also="kitten")
+    assert again["near"] == ["kitty"]
+    assert "kitten" not in [label for label, _ in page.props["near"]["choices"]]
+    nothing = page.last("lora_unlearn_ask", concept="sofa", near=["kitty"], meant="cat")
+    assert "no word that it reads like sofa" in nothing["named"] and not page.props["near"]["visible"]
+    assert "concept is empty" in page.last("lora_unlearn_ask", concept=" ")["named"]
+
+
+def test_what_is_ticked_is_erased_along_and_what_belongs_to_other_words_is_not(server, page):
+    ticked = {"near": ["kitty", "kitten"], "also": "tabby", "meant": "cat"}
+    page.last("lora_unlearn_concept", "blur", concept="cat")
+    page.last("lora_unlearn_erase", concept="cat", **ticked, **SHORT)
+    made = Adapter.load(max((server.folder / "erasers").glob("cat*.safetensors"), key=lambda p: p.stat().st_mtime_ns))
+    assert made.concept.also == ("tabby", "kitty", "kitten")
+    page.last("lora_unlearn_erase", concept="bird", **ticked, **SHORT)
+    assert Adapter.load(server.folder / "erasers" / "bird.safetensors").concept.also == ("tabby",)
+
+
+def test_a_prompt_is_tried_beside_the_gate_and_in_the_library(server, page):
+    page.last("lora_unlearn_erase", concept="fish", **SHORT)
+    answer = page.last("lora_unlearn_try", "submit", **{"try": "two fish <b>& a dog"})["try_answer"]
+    assert "Opens because of &quot;fish&quot;" in answer and ">fish</mark>" in answer
+    assert "&lt;b&gt;&amp; " in answer and "<b>" not in answer
+    assert answer.index("Opens because") < answer.index("<details>") < answer.index("Score ")
+    assert "Stays closed" in page.last("lora_unlearn_try_button", **{"try": "a dog"})["try_answer"]
+    asked = page.last("lora_unlearn_library_try_button", library_try="a fish", chosen="fish")
+    assert "Opens" in asked["library_try_answer"]
+
+
+def test_the_gate_is_told_of_in_words_and_the_numbers_are_folded(server, page):
+    gate = page.last("lora_unlearn_erase", concept="tree", preset="quick", pictures=1)["gate"]
+    words, numbers = gate.split("<details>")
+    assert "new sentences with tree" in words and "open, erases it" in words
+    assert not any(said in words for said in ("score", "threshold", "95 %"))
+    assert "from a score of" in numbers and "95 % interval" in numbers
 
 
 def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(server, page):
@@ -65,6 +106,13 @@ def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(s
 @pytest.mark.parametrize(
     ("button", "fields", "said"),
     [
+        ("erase", {"concept": "cat", "also": "kitten", "keep": "kitten"}, "to be erased and to be kept"),
+        ("erase", {"concept": "cat", "own": "a\x01b"}, "no text but binary data"),
+        ("erase", {"concept": "cat", "own": "cats"}, "asks for cat itself"),
+        ("erase", {"concept": "cat", "false_open_rate": "2"}, "share of mistakes must be a number"),
+        ("try_button", {"try": " "}, "The prompt is empty"),
+        ("library_try_button", {"library_try": "a cat", "chosen": "gone"}, "any more"),
+        ("library_try_button", {"library_try": "a cat", "chosen": "../cat"}, "can&#x27;t be a file name"),
         ("erase", {"concept": "  "}, "The concept is empty"),
         ("erase", {"concept": "cat", "rank": "9999"}, "rank must be a number from 1 to 128"),
         ("export", {"export_name": "../../evil"}, "can&#x27;t be a file name"),

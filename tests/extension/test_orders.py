@@ -36,10 +36,26 @@ def test_words_are_split_at_commas_and_trimmed():
         ({"concept": "cat", "seed": -1}, "seed must be"),
         ({"concept": "cat", "batch": [1]}, "batch must be"),
         ({"concept": "cat", "pictures": 5}, "pictures on the sheet must be"),
+        ({"concept": "cat", "also": "kitten", "keep": "Kitten"}, "to be erased and to be kept"),
+        ({"concept": "embedding:foo"}, "plain words"),
+        ({"concept": "cat", "replace_with": "cats"}, "its own place"),
+        ({"concept": "cat", "own": "a dog\x00"}, "the field 'Prompts that you usually draw' is no text"),
+        ({"concept": "cat", "own": "\ud800"}, "no text in the field"),
+        ({"concept": "cat", "own": "a" * 100_001}, "100001 characters"),
+        ({"concept": "cat", "own": "my cat\nCATS"}, "asks for cat itself"),
+        ({"concept": "cat", "false_open_rate": "often"}, "share of mistakes must be a number from 0.001 to 0.1"),
+        ({"concept": "cat", "false_open_rate": 0.5}, "share of mistakes must be"),
     ],
 )
 def test_a_bad_field_is_named(fields, said, refused):
     assert said in refused(part("orders").order_of, fields)
+
+
+def test_prompts_of_ones_own_are_lines_and_those_with_the_concept_go():
+    fields = {"concept": "cat", "own": " a dog \n\na dog\nmy cat\na red house", "false_open_rate": ""}
+    promise = part("orders").order_of(fields).promise
+    assert promise.own == ("a dog", "a red house") and promise.false_open_rate == 0.01
+    assert part("orders").order_of({"concept": "cat", "false_open_rate": "0.05"}).promise.false_open_rate == 0.05
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The studio by itself: one job at a time, stopped, resumed, watched, and whatever can go wrong with it."""
 
+import importlib
 import logging
 import subprocess
 import sys
@@ -142,8 +143,99 @@ def test_the_gate_is_measured_anew(erased):
     before.save(erased.library.path("cat"))
     erased.calibrate("cat")
     state = erased.join(60)
-    assert state.phase == "done" and "99.000" in state.message
+    assert state.phase == "done" and "measured anew" in state.message and "sentences with cat" in state.message
     assert erased.library.load("cat").gate.threshold < 50
+
+
+def test_a_new_measurement_keeps_the_bound_that_was_asked_for(studio, order):
+    studio.erase(order(false_open_rate="0.05"))
+    assert studio.join(60).phase == "done"
+    studio.calibrate("cat")
+    studio.join(60)
+    assert studio.library.load("cat").gate.false_open_rate == 0.05
+
+
+def test_a_prompt_is_tried_by_the_eraser_that_is_named(erased, refused):
+    opened, closed = erased.try_prompt("cat", "a small cat on a sofa"), erased.try_prompt("cat", "a dog")
+    assert opened.open and opened.word == "cat" and "".join(text for text, _ in opened.parts) == "a small cat on a sofa"
+    assert not closed.open and str(closed).startswith("Stays closed")
+    assert "prompt is empty" in refused(erased.try_prompt, "cat", " ")
+    assert "4000 characters" in refused(erased.try_prompt, "cat", "x" * 5000)
+    assert "No eraser is selected" in refused(erased.try_prompt, None, "a cat")
+    assert "no eraser 'dog' any more" in refused(erased.try_prompt, "dog", "a cat")
+    adapter = erased.library.load("cat")
+    adapter.family = "sd1"
+    adapter.save(erased.library.path("other"))
+    assert "was made for sd1" in refused(erased.try_prompt, "other", "a cat")
+    adapter.family, adapter.partial = "demo", True
+    adapter.save(erased.library.path("begun"))
+    assert "not finished" in refused(erased.try_prompt, "begun", "a cat")
+
+
+def test_the_model_names_its_own_synonyms(studio, order, refused):
+    found = {one.word: one.kind for one in studio.suggest(order("cat").concept)}
+    assert found["kitty"] == found["kitten"] == "near"
+    assert "kitten" not in {one.word for one in studio.suggest(order("cat", also="kitten").concept)}
+    studio.erase(order(iterations=5000))
+    assert "is under way and has the model" in refused(studio.suggest, order("dog").concept)
+    stop_in_training(studio)
+    assert studio.suggest(order("dog").concept)
+
+
+def test_a_model_without_words_says_so_and_is_trained_on_all_the_same(studio, order, refused, monkeypatch):
+    for name in ("flow", "unet"):
+        for kind in vars(importlib.import_module(f"lora_unlearn.hosts.{name}")).values():
+            if isinstance(kind, type) and "vocabulary" in vars(kind):
+                monkeypatch.setattr(kind, "vocabulary", lambda self: None)
+    assert "no list of whole words" in refused(studio.suggest, order("sofa").concept)
+    studio.erase(order())
+    state = studio.join(60)
+    assert state.phase == "done" and "nearly the same" not in state.message
+
+
+def test_an_erasure_does_not_wait_for_suggestions(studio, order, refused, monkeypatch):
+    begun = []
+
+    def slow(denoiser, concept, count, report):
+        begun.append(studio.erase(order()))  # a page presses Erase while words are read
+        report(1, 60)
+        raise AssertionError("the reading should have let go")
+
+    monkeypatch.setattr(part("studio"), "suggest", slow)
+    assert "Erasing cat is under way" in refused(studio.suggest, order("dog").concept)
+    monkeypatch.undo()
+    assert begun == ["cat"] and studio.join(60).phase == "done", studio.state.message
+
+
+def test_the_end_names_words_that_were_not_given(studio, order):
+    studio.erase(order())
+    assert "reads as nearly the same: feline, kitty, kitten;" in studio.join(60).message
+
+
+def test_prompts_of_ones_own_reach_the_gate(studio, order):
+    own = ("a dog on a sofa", "a red house at night")
+    for fields in ({}, {"own": "\n".join([*own, "my cat"])}):
+        studio.erase(order(**fields))
+        assert studio.join(60).phase == "done", studio.state.message
+    plain, mine = (studio.library.load(name).gate for name in ("cat", "cat 2"))
+    assert mine.negatives + len(mine.mentions) == plain.negatives + len(plain.mentions) + 2
+
+
+def test_what_was_promised_holds_after_a_resume(studio, order):
+    studio.erase(order(iterations=5000, own="a dog on a sofa", false_open_rate=0.05))
+    stop_in_training(studio)
+    adapter = studio.library.load("cat")
+    adapter.settings = order(iterations=adapter.iterations + 2).settings
+    adapter.save(studio.library.path("cat"))
+    studio.resume("cat", False, 0)
+    assert studio.join(60).phase == "done", studio.state.message
+    assert studio.library.load("cat").gate.false_open_rate == 0.05
+
+
+def test_a_bound_for_which_the_bank_is_too_small_is_refused_before_the_training(studio, order):
+    studio.erase(order(false_open_rate=0.001))
+    state = studio.join(60)
+    assert state.phase == "failed" and "cannot be promised" in state.message and not state.losses
 
 
 def test_before_and_after_is_drawn_for_a_kept_eraser(erased):
