@@ -123,7 +123,7 @@ def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Ad
     page = pairs.page()
     if adapter.mode != "instant":  # the classic canvas would show the last sketch instead
         comfy.utils.ProgressBar(1).update_absolute(1, preview=("JPEG", to_pillow(page)[0], None))
-    return shown(node, "\n".join([*pairs.labels, said]), page)
+    return shown(node, "\n".join([said, *pairs.labels]), page)
 
 
 def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ def show(text: str) -> None:
 
 def told(text: str) -> dict[str, Any]:
     """What a node shows when it has run: the page shows text that came while it ran, the history keeps this."""
-    show(text.replace("\n", ";\n"))  # Nodes 2.0 runs the lines together
+    show(re.sub(r"(?<![.:;])\n", ";\n", text))  # Nodes 2.0 runs the lines together
     return ui.PreviewText(text).as_dict()
 
 

@@ -11,8 +11,8 @@ from .suggest_words import also_read
 
 
 def outcome(model: Any, clip: Any, adapter: Adapter, own: Sequence[str]) -> str:
-    """What the gate promises, which of the user's own prompts were not counted, and further words to think of."""
-    return "\n".join([*gate_promise(adapter), *set_aside(adapter, own), *also_read(model, clip, adapter.concept)])
+    """Further words to think of, which of the user's own prompts were not counted, and what the gate promises."""
+    return "\n".join([*also_read(model, clip, adapter.concept), *set_aside(adapter, own), *gate_promise(adapter)])
 
 
 def set_aside(adapter: Adapter, own: Sequence[str]) -> list[str]:

@@ -96,7 +96,7 @@ def bank_input() -> Any:
             "bank",
             default="",
             multiline=True,
-            placeholder="a photo of a tiger",
+            placeholder="bank: prompts that you usually draw, one a line",
             tooltip="Prompts that you usually draw, one a line: they must stay closed, beside the pack's own. Those "
             "that name the concept do not count.",
         )

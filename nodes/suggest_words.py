@@ -17,9 +17,9 @@ from .schema import ALIASES, clip_input, concept_inputs, concept_of, model_input
 from .training import check_parts
 
 SAID: dict[Kind, str] = {
-    "inflection": "The same word to this model, goes in by itself",
-    "near": "Nearly the same to this model (erase too, or leave, or keep)",
-    "neighbour": "Neighbours that stay",
+    "inflection": "The same word to this model: {} (in by itself)",
+    "near": "Nearly the same to this model: {} (erase too, or leave, or keep)",
+    "neighbour": "Neighbours that stay: {}",
 }
 
 
@@ -72,7 +72,7 @@ def named(found: Sequence[Suggestion], kind: Kind) -> list[str]:
 
 def listed(concept: Concept, found: Sequence[Suggestion]) -> str:
     """One line for each kind that there is; or a line that says that there is none."""
-    said = [f"{SAID[kind]}: {', '.join(named(found, kind))}" for kind in SAID if named(found, kind)]
+    said = [line.format(", ".join(named(found, kind))) for kind, line in SAID.items() if named(found, kind)]
     return "\n".join(said) or f"This model has no word that it reads like {concept.name}."
 
 
