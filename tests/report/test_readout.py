@@ -25,6 +25,17 @@ def test_every_picture_prompt_and_eraser_has_a_line():
     ]
 
 
+def test_words_hold_no_numbers_and_details_only_those():
+    decisions = [OPENED, SHUT, Decision(True, by="mode"), Decision()]
+    found = readings(["cat"], [[[decision]] for decision in decisions])
+    assert [(reading.words, reading.details) for reading in found] == [
+        ("open, erases it", "score 3.00, opens from 1.50"),
+        ("closed, changes nothing", "score 0.50, opens from 1.50"),
+        ("open, erases it (set by hand)", ""),
+        ("not decided", ""),
+    ]
+
+
 def test_bars_are_as_long_as_scores():
     page = readout_chart(readings(["cat"], [[[OPENED]], [[SHUT]]]))
     assert 5 < pixels(page, OPEN) / pixels(page, CLOSED) < 7
