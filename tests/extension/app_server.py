@@ -113,8 +113,8 @@ class Page:
                 if "value" in value:
                     after[name] = value["value"]
             elif isinstance(value, list) and value and isinstance(value[0], list) and value[0][0] in CHANGES:
-                for _, path, new in value:
-                    if path == ["value"]:
+                for change, path, new in value:
+                    if path == ["value"] and change != "delete":
                         after[name] = new
             elif value not in ([], None):
                 after[name] = value

@@ -45,7 +45,7 @@ def order():
     """A training of a second or two; fields of the page may be given."""
 
     def short(concept="cat", iterations=3, **fields):
-        fields = {"concept": concept, "pictures": 0, "previews": False, "batch": 2, "rank": 2, **fields}
+        fields = {"concept": concept, "pictures": 0, "previews": False, "batch": 4, "learning_rate": 0.1, **fields}
         found = part("orders").order_of({**fields, "iterations": iterations})
         return replace(found, settings=replace(found.settings, trajectories=2, trajectory_steps=2))
 

@@ -26,7 +26,7 @@ from lora_unlearn import Adapter
 pytestmark = pytest.mark.browser
 PYTHONS = [sys.executable, *filter(None, os.environ.get("GRADIO_PYTHONS", "").split(os.pathsep))]
 SHOTS = os.environ.get("SCREENSHOTS")
-WIDE, NARROW = 1280, 400
+WIDE, NARROW, LAPTOP = 1280, 400, (1366, 768)
 PATIENCE = 400.0
 """Seconds that a busy machine may take."""
 
@@ -113,6 +113,14 @@ class Browser:
             self.driver.save_screenshot(str(Path(SHOTS) / f"{name}.png"))
             self.resize(1000)
 
+    def view(self, name, at):
+        """Keep a picture of the window as it is, with a part of the page at its top, where pictures are kept."""
+        if SHOTS:
+            self.driver.execute_script("arguments[0].scrollIntoView({block: 'start'})", self.find(at))
+            time.sleep(1)
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            self.driver.save_screenshot(str(Path(SHOTS) / f"{name}.png"))
+
     def asked(self):
         """Every address that was asked for so far."""
         events = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
@@ -174,11 +182,12 @@ def test_the_tab_inside_another_page(browser, serve, python, tmp_path):
     page.press("resume")
     page.until(lambda: "Done" in page.text("progress"))
     assert "Switch it on under txt2img." in page.text("progress")
-    assert "byte for byte" in page.text("sheet") and "closed, score" in page.text("gate")
+    assert "byte for byte" in page.text("sheet") and "closed, changes nothing" in page.text("gate")
+    assert "score" not in page.text("gate")
     assert not Adapter.load(tmp_path / "erasers" / "cat.safetensors").partial
     page.shot(f"{name}-done")
     page.press("export")
-    page.until(lambda: "erase cat.safetensors" in page.text("note"))
+    page.until(lambda: "erase cat.safetensors" in page.text("exported"))
     assert (tmp_path / "loras" / "erase cat.safetensors").is_file()
     page.tab("My erasers")
     page.until(lambda: "erases cat" in page.text("table"))
@@ -190,6 +199,56 @@ def test_the_tab_inside_another_page(browser, serve, python, tmp_path):
     page.until(lambda: "no erasers yet" in page.text("table"))
     assert (tmp_path / "erasers" / "trash" / "feline.safetensors").is_file()
     page.tab("Help")
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.removeprefix("/").replace("/", "-"))
+def test_words_are_ticked_and_a_prompt_is_tried(browser, serve, python, tmp_path):
+    """What an artist does who never heard of a gate, on a small laptop's screen."""
+    server = serve(start=(python, str(Path(__file__).with_name("nested_tab.py")), str(tmp_path)))
+    name = Path(python).parents[1].name
+    page = browser(server.address, width=LAPTOP[0])
+    page.resize(LAPTOP[1])
+    page.tab("Erase concept")
+    page.type("concept", "cat")
+    page.find("keep", ":is(input, textarea)").click()  # leaves the field
+    page.until(lambda: "kitten" in page.text("near"))
+    for word in ("kitty", "kitten"):
+        page.find("near", f"label:has(input[name={word}], input[value={word}])").click()
+    page.view(f"{name}-ticked", "concept")
+    page.choose("preset", "quick")
+    page.press("erase")
+    page.until(lambda: "Done" in page.text("progress"))
+    assert Adapter.load(tmp_path / "erasers" / "cat.safetensors").concept.also == ("kitty", "kitten")
+    page.type("try", "a kitten on a sofa\n")
+    page.until(lambda: 'Opens because of "kitten"' in page.text("try_answer"))
+    assert page.find("try_answer", "mark").text == "kitten"
+    assert "Score" not in page.text("try_answer")
+    page.view(f"{name}-opens", "gate")
+    page.find("try_answer", "summary").click()
+    page.until(lambda: "Score" in page.text("try_answer"))
+    page.type("try", "<i>a dog</i> & a tree")
+    page.press("try_button")
+    page.until(lambda: "Stays closed" in page.text("try_answer") and "<i>a dog</i> & a tree" in page.text("try_answer"))
+    page.view(f"{name}-closed", "gate")
+    page.find("advanced", ".label-wrap").click()
+    page.type("own", "my cat\nCATS")
+    page.press("erase")
+    page.until(lambda: "asks for cat itself" in page.text("note"))
+    page.view(f"{name}-advanced", "own")
+    page.type("own", "a dog on a sofa")
+    page.type("concept", "sofa")
+    page.press("ask")
+    page.until(lambda: "no word that it reads like sofa" in page.text("named"))
+    page.type("concept", "bird")
+    page.press("erase")
+    page.until(lambda: (tmp_path / "erasers" / "bird.safetensors").is_file() and "Done" in page.text("progress"))
+    assert Adapter.load(tmp_path / "erasers" / "bird.safetensors").concept.also == ()
+    page.tab("My erasers")
+    page.type("library_try", "a bird\n")
+    page.until(lambda: "Opens" in page.text("library_try_answer"))
+    page.view(f"{name}-library-try", "library_try_row")
+    assert page.too_wide() <= 0
     assert "Traceback" not in server.log.read_text()
 
 
@@ -213,7 +272,7 @@ def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     page.until(lambda: [o for o in page.driver.find_elements(By.CSS_SELECTOR, "[role=option]") if o.text == "cat"])
     next(o for o in page.driver.find_elements(By.CSS_SELECTOR, "[role=option]") if o.text == "cat").click()
     page.press("draw")
-    page.until(lambda: "open, score" in page.text("decided"))
+    page.until(lambda: "open, erases it" in page.text("decided"))
     page.until(lambda: page.find("gallery", "img").get_attribute("naturalWidth") == "128")
     page.shot(f"app-{width}-draw")
     assert page.too_wide() <= 0

@@ -14,7 +14,7 @@ from app_server import Page, Server  # noqa: E402
 from lora_unlearn import Adapter  # noqa: E402
 
 LEARNING = "learning to steer away from it</b>"
-SHORT = {"iterations": "3", "batch": "2", "rank": "2", "pictures": 0, "previews": False}
+SHORT = {"iterations": "3", "batch": "4", "learning_rate": "0.1", "pictures": 0, "previews": False}
 
 
 @pytest.fixture(scope="module")

@@ -369,9 +369,9 @@ assert not [name for name in sys.modules if name.startswith(("modules", "{NAME}"
 
 @pytest.mark.parametrize("also", ["", "kitten, tomcat"])
 def test_the_order_reaches_the_file(studio, order, also):
-    studio.erase(order(also=also, replace_with="dog", keep="tiger", seed="7", learning_rate="0.001"))
+    studio.erase(order(also=also, replace_with="dog", keep="tiger", seed="7", learning_rate="0.08", rank=2))
     assert studio.join(60).phase == "done"
     adapter = studio.library.load("cat")
     assert adapter.concept.also == tuple(also.split(", ") if also else ())
     assert (adapter.concept.replace_with, adapter.concept.keep) == ("dog", ("tiger",))
-    assert (adapter.settings.seed, adapter.settings.learning_rate, adapter.settings.rank) == (7, 0.001, 2)
+    assert (adapter.settings.seed, adapter.settings.learning_rate, adapter.settings.rank) == (7, 0.08, 2)
