@@ -60,7 +60,7 @@ def concept_inputs() -> list[Any]:
             io.String.Input(
                 "replace_with",
                 default="",
-                tooltip="What to draw instead, in plain words. Empty: whatever the model draws without a prompt.",
+                tooltip="What to draw instead, in plain words. Empty: the nearest other thing that the model draws.",
             )
         ),
         advanced(

@@ -31,7 +31,8 @@ from .training import Order, known_eraser, train_eraser
 
 DEFAULT = MODES["fast"]
 SELECTORS = ["cross_v", "cross_kv", "context", "all_but_cross"]
-DIRECTIONS = ["edit", "discriminant", "random"]
+DIRECTIONS = ["scaled", "random", "edit", "discriminant"]
+REFERENCES = ["nearest", "empty"]
 
 
 def number(name: str, low: float, high: float, step: float, tooltip: str) -> Any:
@@ -58,7 +59,11 @@ def setting_inputs() -> list[Any]:
             "scale", 0.01, 64.0, 0.01, "Factor of the residual for random directions (UnGuide's alpha), 0.01 to 64."
         ),
         number(
-            "gamma", 0.0, 10.0, 0.1, "How far to push away from the concept in the target, 0 to 10; 0 only replaces."
+            "gamma",
+            0.0,
+            10.0,
+            0.1,
+            "How far to push away from the concept in the target, 0 to 10; 0 only replaces, as redirect always does.",
         ),
         number("trajectories", 1, 64, 1, "Pictures whose way from noise is recorded, 1 to 64."),
         number("trajectory_steps", 1, 100, 1, "States on each of those ways, 1 to 100."),
@@ -74,7 +79,8 @@ def setting_inputs() -> list[Any]:
                 "down",
                 options=DIRECTIONS,
                 default=DEFAULT.down,
-                tooltip="Where the input directions come from: edit and discriminant from text, random as in UnGuide.",
+                tooltip="Where the input directions come from: scaled and random from chance, trained as well, the "
+                "latter as in UnGuide; edit and discriminant from the text.",
             )
         ),
         advanced(
@@ -126,6 +132,19 @@ def rate_input() -> Any:
     )
 
 
+def reference_input() -> Any:
+    """What the concept becomes where the user names nothing."""
+    return advanced(
+        io.Combo.Input(
+            "reference",
+            options=REFERENCES,
+            default=DEFAULT.reference,
+            tooltip="What takes the concept's place if replace_with is empty. nearest: the nearest other thing that "
+            "the model draws. empty: whatever the model draws without a prompt.",
+        )
+    )
+
+
 class TrainEraser(io.ComfyNode):
     """Train an eraser for the loaded model."""
 
@@ -154,6 +173,7 @@ class TrainEraser(io.ComfyNode):
                 offload_input(),
                 bank_input(),
                 rate_input(),
+                reference_input(),
             ],
             outputs=[EraserType.Output(display_name="eraser", tooltip="The trained eraser.")],
         )

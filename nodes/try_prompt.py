@@ -10,7 +10,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..lora_unlearn import Eraser
+from ..lora_unlearn import Eraser, UnlearnError
 from ..lora_unlearn.hosts.sampling import check_family
 from ..lora_unlearn.tried import Tried, try_prompt
 from .denoiser import ComfyDenoiser
@@ -60,6 +60,8 @@ class TryPrompt(io.ComfyNode):
     def execute(cls, model: Any, clip: Any, eraser: Any, prompt: str) -> io.NodeOutput:
         """Ask, and show."""
         check_parts(model, clip)
+        if eraser.partial:
+            raise UnlearnError("This eraser's training was not finished, so its gate can't be asked; finish it first.")
         denoiser = ComfyDenoiser(model, clip)
         check_family(Eraser(eraser), denoiser.family)
         tried = try_prompt(denoiser, eraser, prompt)

@@ -163,7 +163,7 @@ def test_a_workflow_of_an_older_version_opens_with_the_values_it_was_saved_with(
 
 
 NEW = {
-    "LoraUnlearnTrainEraser": {"offload": False, "bank": "", "false_open_rate": 0.01},
+    "LoraUnlearnTrainEraser": {"offload": False, "bank": "", "false_open_rate": 0.01, "reference": "nearest"},
     "LoraUnlearnEraseConcept": {"keep": "", "also": "", "seed": 0, "gate": "auto", "cache": True, "bank": ""},
 }
 """What came later, with its defaults."""

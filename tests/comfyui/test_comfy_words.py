@@ -201,6 +201,8 @@ def test_a_gate_that_looks_at_the_picture_says_that_it_cannot_be_tried(host, pac
     given = {"model": demo.model, "clip": demo.clip, "prompt": CAT}
     with torch.inference_mode(), pytest.raises(core.UnlearnError, match="can't be tried beforehand"):
         node.execute(eraser=replace(cat, gate=gate), **given)
+    with torch.inference_mode(), pytest.raises(core.UnlearnError, match="was not finished"):
+        node.execute(eraser=replace(cat, partial=True), **given)
     with torch.inference_mode(), pytest.raises(core.UnlearnError, match="was made for sdxl"):
         node.execute(eraser=replace(cat, family="sdxl"), **given)
     with torch.inference_mode(), pytest.raises(core.UnlearnError, match="connect CLIP"):
