@@ -199,10 +199,10 @@ class ErasePage:
             gr.update(interactive=not state.running),
             gr.update(visible=ready),
             gr.update(value=f"erase {state.eraser}") if fresh else gr.update(),
-            gr.update() if state.running else compat.html(self.expectation(values)),
+            gr.update() if state.running else compat.html("" if sentence else self.expectation(values)),
             gr.update(visible=ready),
-            compat.html("") if fresh or state.running else gr.update(),
-            compat.html("") if fresh or state.running else gr.update(),
+            compat.html("") if state.running else gr.update(),
+            compat.html("") if state.running else gr.update(),
         ]
 
     def halt(self) -> Any:

@@ -142,10 +142,16 @@ def gate(state: State) -> str:
     return box(
         tag("h3", "The gate"),
         tag("p", words.GATE, class_="soft"),
-        [tag("p", f"{_sentence(line)}.") for line in gate_promise(state.adapter)],
+        [tag("p", f"{promised(line)}.") for line in gate_promise(state.adapter)],
         verdicts(found),
         folded(readout_bars(found) if found else None, tag("ul", [tag("li", line) for line in numbers])),
     )
+
+
+def promised(line: str) -> str:
+    """A line of `gate_promise` as a sentence without its full stop."""
+    plain = line.removeprefix("gate: ")
+    return f"It is {plain}" if plain.startswith("not ") else f"It {plain}"
 
 
 def _sentence(line: str) -> str:

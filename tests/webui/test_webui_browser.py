@@ -10,6 +10,8 @@ from shutil import which
 import pytest
 from webui_server import KINDS, Server, furnish, visible
 
+from lora_unlearn import Adapter
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="the pages are driven by selenium")
 
 pytestmark = [pytest.mark.browser, pytest.mark.webui]
@@ -142,6 +144,39 @@ def test_a_concept_is_erased_exported_and_used_by_the_accordion(page):
     page.idle()
     page.shoot("accordion")
     assert "open, score" in page.find("#html_info_txt2img").text
+
+
+BLUR = "arguments[0].focus(); arguments[0].blur(); arguments[0].dispatchEvent(new Event('blur'))"
+TICK = """
+const box = [...document.querySelectorAll('#lora_unlearn_near label')].find(e => e.textContent.trim() === arguments[0])
+box.querySelector('input').click()
+"""
+
+
+def test_words_are_ticked_and_a_prompt_is_tried(page):
+    page.open("Erase concept")
+    page.type(CONCEPT, "cat")
+    page.driver.execute_script(BLUR, page.find(CONCEPT))
+    page.until("#lora_unlearn_near", holds="kitten")
+    page.driver.execute_script(TICK, "kitten")
+    time.sleep(1)
+    page.shoot("ticked")
+    page.click("#lora_unlearn_preset input[value=quick]")
+    made = set((page.server.data / "models" / "lora-unlearn").glob("cat*.safetensors"))
+    page.click("#lora_unlearn_erase")
+    page.until("#lora_unlearn_progress", holds="Done:")
+    fresh = (set((page.server.data / "models" / "lora-unlearn").glob("cat*.safetensors")) - made).pop()
+    assert Adapter.load(fresh).concept.also == ("kitten",)
+    page.type("#lora_unlearn_try textarea, #lora_unlearn_try input", "a kitten on a sofa")
+    page.click("#lora_unlearn_try_button")
+    page.until("#lora_unlearn_try_answer", holds='Opens because of "kitten"')
+    assert page.find("#lora_unlearn_try_answer mark").text == "kitten"
+    page.shoot("tried")
+    field = page.find("#lora_unlearn_try textarea, #lora_unlearn_try input")
+    page.type("#lora_unlearn_try textarea, #lora_unlearn_try input", "a dog")
+    page.driver.execute_script(ENTER, field)
+    page.until("#lora_unlearn_try_answer", holds="Stays closed")
+    assert "Traceback" not in page.server.said()
 
 
 INFOTEXT = (
