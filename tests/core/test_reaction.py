@@ -44,7 +44,7 @@ def test_things_styles_and_attributes_that_it_draws_are_not(pipe, concept):
 def test_a_concept_that_is_gone_already_is_refused():
     """An eraser without repulsion merged for good: the prompt now does what no prompt does."""
     denoiser, bank = denoiser_for(load_demo()), load_bank("demo")
-    settings = replace(INSTANT, gamma=0.0, selector="cross_kv", rank=8)
+    settings = replace(INSTANT, gamma=0.0, reference="empty", selector="cross_kv", rank=8)
     parts = dict(erase(denoiser, Concept("cat"), bank, "instant", settings).lora.items())
     with torch.no_grad():
         for name, layer in denoiser.linears("cross_kv").items():
