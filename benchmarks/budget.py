@@ -16,23 +16,23 @@ from typing import Any
 from benchmarks import common
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, generate, load_bank
 from lora_unlearn.demo.words import THINGS
-from lora_unlearn.erase import MODES, Mode
+from lora_unlearn.erase import Mode
 from lora_unlearn.evaluate import CLASSES, DemoJudge
 from lora_unlearn.evaluate.prompts import HELD_OUT
-from lora_unlearn.settings import THOROUGH, Settings
+from lora_unlearn.settings import Settings
 
-FAST = MODES["fast"]
+FAST = common.SHORT
 SMALL = replace(FAST, trajectories=4, trajectory_steps=10)
 ERASERS: dict[str, tuple[Mode, Settings]] = {
-    "closed form": ("instant", MODES["instant"]),
-    "closed form, rank 3": ("instant", replace(MODES["instant"], rank=3)),
+    "closed form": ("instant", common.CLOSED_FORM),
+    "closed form, rank 3": ("instant", replace(common.CLOSED_FORM, rank=3)),
     "fast, rank 3": ("fast", replace(FAST, rank=3)),
     "4 x 10 states, 20 x 8, rate 2e-3": ("fast", replace(SMALL, iterations=20, batch=8, learning_rate=2e-3)),
     "4 x 10 states, 40 x 4, rate 2e-3": ("fast", replace(SMALL, iterations=40, learning_rate=2e-3)),
     "8 x 6 states, 30 x 4, rate 2e-3": ("fast", replace(FAST, learning_rate=2e-3)),
     "8 x 6 states, 30 x 4, rate 4e-3 (fast)": ("fast", FAST),
     "8 x 6 states, 30 x 4, rate 8e-3": ("fast", replace(FAST, learning_rate=8e-3)),
-    "8 x 20 states, 60 x 16, rate 2e-3 (thorough)": ("fast", THOROUGH),
+    "8 x 20 states, 60 x 16, rate 2e-3 (thorough)": ("fast", common.FORMER),
 }
 PICTURES = 24
 

@@ -21,10 +21,16 @@ from lora_unlearn.demo.words import COLOURS, STYLES, THINGS
 from lora_unlearn.erase import without_concept
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, HYPONYMS
 from lora_unlearn.hosts.generate import Sampling, generate
+from lora_unlearn.settings import Settings
 
 SAMPLING = Sampling(steps=30, guidance_scale=5.0, batch=32)
 QUICK = replace(SAMPLING, steps=12)
 """Where many erasers are compared: the base model draws all objects in so few steps, too."""
+SHORT = Settings(objective="unguide", gamma=1.0, reference="empty", down="edit", iterations=30, learning_rate=4e-3)
+FORMER = replace(SHORT, iterations=60, batch=16, learning_rate=2e-3, trajectory_steps=20)
+"""The defaults of version 0.1, fast and thorough, with which the earlier tables of `docs/experiments.md` were made."""
+CLOSED_FORM = replace(SHORT, iterations=0)
+"""Its instant mode."""
 Sets = dict[str, tuple[list[str], list[str]]]
 """Groups of prompts, each with what should be on the pictures."""
 

@@ -13,7 +13,7 @@ from lora_unlearn.concept import Concept
 from lora_unlearn.erase import Mode, erase
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
-from lora_unlearn.settings import THOROUGH, Settings
+from lora_unlearn.settings import Settings
 
 MODES: tuple[Mode, ...] = ("instant", "fast")
 TWICE = ("instant, 4 of V, gamma 1", "fast, 4 of V, gamma 1", "random, 1 of K and V, gamma 1")
@@ -24,15 +24,15 @@ def erasers() -> Iterator[tuple[str, Mode, Settings]]:
     """Label, mode and settings: gamma and rank around the defaults, keys as well as values, and other directions."""
     for mode in MODES:
         for rank, gamma in [(4, gamma) for gamma in (0.0, 0.5, 1.0, 1.5, 2.0)] + [(rank, 1.0) for rank in (1, 2)]:
-            yield f"{mode}, {rank} of V, gamma {gamma:g}", mode, replace(THOROUGH, rank=rank, gamma=gamma)
+            yield f"{mode}, {rank} of V, gamma {gamma:g}", mode, replace(common.FORMER, rank=rank, gamma=gamma)
         for rank in (1, 2, 4):
-            yield f"{mode}, {rank} of K and V, gamma 1", mode, replace(THOROUGH, rank=rank, selector="cross_kv")
+            yield f"{mode}, {rank} of K and V, gamma 1", mode, replace(common.FORMER, rank=rank, selector="cross_kv")
     yield (
         "discriminant, 1 of K and V, gamma 1",
         "fast",
-        replace(THOROUGH, down="discriminant", rank=1, selector="cross_kv"),
+        replace(common.FORMER, down="discriminant", rank=1, selector="cross_kv"),
     )
-    random = replace(THOROUGH, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
+    random = replace(common.FORMER, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
     yield "random, 1 of K and V, gamma 1", "fast", random
 
 

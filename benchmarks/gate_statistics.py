@@ -14,12 +14,11 @@ from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.scores import auc
 from lora_unlearn.hosts.diffusers import denoiser_for
-from lora_unlearn.settings import THOROUGH
 
 STATISTICS = ("raw", "kappa", "rho", "both", "text")
 ERASERS = {
-    "random": replace(THOROUGH, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv"),
-    "default": THOROUGH,
+    "random": replace(common.FORMER, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv"),
+    "default": common.FORMER,
 }
 INDICES = (1, 2, 4)
 """Steps whose latents are probed, 0 being the first."""

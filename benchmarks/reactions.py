@@ -13,12 +13,11 @@ from dataclasses import replace
 import torch
 
 from benchmarks import common
-from lora_unlearn import Adapter, Concept, Settings, denoiser_for, erase, load_bank
+from lora_unlearn import Adapter, Concept, denoiser_for, erase, load_bank
 from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import without_concept
 from lora_unlearn.reaction import reaction
-from lora_unlearn.settings import INSTANT
 from lora_unlearn.train import encode
 from lora_unlearn.trajectories import record
 
@@ -36,7 +35,7 @@ UNKNOWN = [
     Concept("xyzzy", of="cat"),
     Concept("castle", replace_with="horse"),
 ]
-GONE = {"redirected by training": Settings(objective="redirect"), "pushed away by training": Settings()}
+GONE = {"redirected by training": replace(common.SHORT, objective="redirect"), "pushed away by training": common.SHORT}
 COUNT = 8
 
 
@@ -66,7 +65,7 @@ def measured(denoiser: Denoiser, concept: Concept) -> float:
 
 def closed_form(denoiser: Denoiser) -> float:
     """What is left of a cat after the closed form without repulsion, on keys and values."""
-    settings = replace(INSTANT, gamma=0.0, selector="cross_kv", rank=8)
+    settings = replace(common.CLOSED_FORM, gamma=0.0, selector="cross_kv", rank=8)
     with merged(denoiser, erase(denoiser, Concept("cat"), load_bank("demo"), "instant", settings)):
         return measured(denoiser, Concept("cat"))
 

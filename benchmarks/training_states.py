@@ -25,12 +25,12 @@ from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.lora import Lora
 from lora_unlearn.paper import PAPER, train_paper
-from lora_unlearn.settings import THOROUGH, Settings
+from lora_unlearn.settings import Settings
 from lora_unlearn.train import Prompts, encode, eraser_loss, initial, redirected
 from lora_unlearn.trajectories import States, record
 
-EDIT = replace(THOROUGH, enough=9.0)
-RANDOM = replace(THOROUGH, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
+EDIT = replace(common.FORMER, enough=9.0)
+RANDOM = replace(common.FORMER, down="random", scale=8.0, rank=1, learning_rate=3e-3, selector="cross_kv")
 ARMS: dict[str, tuple[str, Settings]] = {
     **{
         f"fresh, random, rate {rate:g}": ("fresh", replace(PAPER, gamma=1.0, learning_rate=rate))

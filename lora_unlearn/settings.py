@@ -64,6 +64,6 @@ def for_family(settings: Settings, family: str) -> Settings:
     In SD3 and Flux the joint attention's keys and values see hidden states, so directions that come from text
     belong to the one layer that reads the embeddings; Flux is guidance-distilled and is sampled without guidance.
     """
-    if family in ("sd3", "flux") and settings.selector in ("cross_v", "cross_kv") and settings.reference != "empty":
+    if family in ("sd3", "flux") and settings.selector in ("cross_v", "cross_kv") and settings.down != "random":
         settings = replace(settings, selector="context")
     return replace(settings, guidance_scale=1.0) if family == "flux" else settings
