@@ -221,7 +221,7 @@ def _reading(denoiser: Any, report: Report) -> _Reading:
     vocabulary: Vocabulary | None = offered() if offered else None
     if vocabulary is None or len(vocabulary.words) < FEWEST:
         raise UnlearnError(
-            "This model's text encoder has no list of whole words, so it cannot suggest any; the training goes on "
+            "This model's text encoder has no list of whole words, so it cannot suggest any; all else goes on "
             "without suggestions, and further words can be typed by hand."
         )
     read = vocabulary.read or (lambda prompts: denoiser.encode(prompts).tensors["text"].float().mean(dim=1))
