@@ -88,7 +88,7 @@ def seen(images: Sequence[Any], path: Path = WEIGHTS) -> list[str]:
     judge = load_judge(path)
     labels: list[str] = []
     for start in range(0, len(images), 64):
-        stack = torch.stack([_tensor(image) for image in images[start : start + 64]])
+        stack = torch.stack([pixels(image) for image in images[start : start + 64]])
         with torch.no_grad():
             labels += [LABELS[i] for i in judge(stack)["thing"].argmax(1).tolist()]
     return labels
@@ -109,7 +109,8 @@ def write(folder: Path, name: str, table: Any) -> None:
     (folder / f"{name}.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
 
 
-def _tensor(image: Any) -> torch.Tensor:
+def pixels(image: Any) -> torch.Tensor:
+    """A PIL picture as (3,H,W) in 0..1."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 

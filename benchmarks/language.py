@@ -39,7 +39,6 @@ CHOSEN = {
     "cow": ("cows", "cattle bull calf calves", "bulls steer ox oxen"),
     "donut": ("donuts", "doughnut doughnuts", ""),
     "child": ("children", "kid kids toddler", "boy boys girl girls baby infant little young"),
-    "sandwich": ("sandwiches", "burger burgers hamburger hamburgers panini", "sub bread toast"),
 }
 """Plurals, other words, and words that count neither way: what the defaults were chosen on."""
 HELD_OUT = {
@@ -136,8 +135,10 @@ def named(denoiser: Any, name: str, options: argparse.Namespace) -> Concept:
     concept = Concept(name)
     if not options.ticked:
         return concept
+    from lora_unlearn.hosts.text import encoder_words
     from lora_unlearn.suggest import suggest
 
+    denoiser.vocabulary = lambda: encoder_words(denoiser.tokenizer, denoiser.encoder.network)
     return replace(concept, also=tuple(s.word for s in suggest(denoiser, concept) if s.kind != "neighbour"))
 
 

@@ -21,12 +21,15 @@ from benchmarks.relative.captions import held_out
 from benchmarks.relative.model import FOLDER, load_language_relative, load_relative_judge
 from benchmarks.relative.words import THINGS
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
+from lora_unlearn.calibrate import text_scores
 from lora_unlearn.erase import MODES
 from lora_unlearn.hosts.generate import Sampling, generate
 
 TEN = ("cat", "dog", "ship", "frog", "bird", "horse", "truck", "bicycle", "cow", "guitar")
 """The concepts by default."""
 SAMPLING = Sampling(steps=10, guidance_scale=5.0, batch=32)
+AGAIN = 6
+"""How many pictures with a closed gate are drawn again, to be compared byte by byte."""
 DRAWN = 0.67
 """A name counts as drawn by the base from this share in `language.json`."""
 
@@ -68,23 +71,20 @@ def measured(pipe: Any, judge: Any, name: str, mode: Any, seed: int, options: An
         adapter = erase(denoiser_for(pipe), Concept(name), load_bank("language"), mode, settings)
     known = json.loads((FOLDER / "language.json").read_text(encoding="utf-8"))["things"]
     names = [word for word, share in known[name]["names"].items() if share >= DRAWN]
-    others = [thing for thing in THINGS if thing != name]
-    on, gated = [Eraser(adapter, 1.0, "on")], [Eraser(adapter)]
+    others = [thing for thing in THINGS if thing != name][seed % 2 :: 2]
     target = [held_out(name, i) for i in range(options.pictures)]
     alike = [held_out(word, i) for word in names for i in range(2)]
     rest = [held_out(thing, i) for i, thing in enumerate(others)]
-    asked = (target + alike + rest, range(1000 * seed, 1000 * seed + len(target + alike + rest)))
-    plain, erased, behind = (shown(pipe, judge, asked, erasers) for erasers in ((), on, gated))
-    here, there, right = (
-        slice(0, len(target)),
-        slice(len(target), len(target + alike)),
-        slice(len(target + alike), None),
+    prompts, start = target + alike + rest, len(target + alike)
+    plain, erased = (shown(pipe, judge, prompts, seed, erasers) for erasers in ((), [Eraser(adapter, 1.0, "on")]))
+    gate, scores = adapter.gate, text_scores(denoiser_for(pipe), adapter.gate, prompts)
+    opened = (scores >= gate.threshold).tolist()
+    closed = [i for i in range(start, len(prompts)) if not opened[i]][:AGAIN]
+    untouched, gated = (  # in one batch's size: another size rounds otherwise
+        shown(pipe, judge, [prompts[i] for i in closed], seed, erasers, closed) for erasers in ((), [Eraser(adapter)])
     )
-    drawn = [i for i, (wanted, (label, _, _)) in enumerate(zip(others, plain[right], strict=True)) if label == wanted]
-    instead = [(label, sure) for label, sure, _ in erased[: right.start] if label != name]
-    opened = [decided for _, _, (_, decided) in behind]
-    same = [a[2][0] == b[2][0] for a, b in zip(plain[right], behind[right], strict=True)]
-    closed = [i for i, decided in enumerate(opened[right]) if not decided]
+    drawn = [i for i, thing in enumerate(others) if plain[start + i][0] == thing]
+    instead = [(label, sure) for label, sure, _ in erased[:start] if label != name]
     return {
         "instead of it": adapter.instead,
         "rank": adapter.lora.rank,
@@ -92,16 +92,16 @@ def measured(pipe: Any, judge: Any, name: str, mode: Any, seed: int, options: An
         "partial": adapter.partial,
         "updates": adapter.iterations,
         "evaluations": adapter.evaluations["training"],
-        "target left": left(erased[here], name),
-        "names left": left(erased[there], name),
+        "target left": left(erased[: len(target)], name),
+        "names left": left(erased[len(target) : start], name),
         "names": len(alike),
-        "others kept, always on": sum(erased[right][i][0] == others[i] for i in drawn) / len(drawn),
+        "others kept, always on": sum(erased[start + i][0] == others[i] for i in drawn) / len(drawn),
         "confidence": sum(sure for _, sure in instead) / max(1, len(instead)),
         "appears": dict(Counter(label for label, _ in instead).most_common(3)),
-        "gate: target": sum(opened[here]) / len(target),
-        "gate: names": sum(opened[there]) / max(1, len(alike)),
-        "gate: others": sum(opened[right]) / len(rest),
-        "closed and identical": sum(same[i] for i in closed) / max(1, len(closed)),
+        "gate: target": sum(opened[: len(target)]) / len(target),
+        "gate: names": sum(opened[len(target) : start]) / max(1, len(alike)),
+        "gate: others": sum(opened[start:]) / len(rest),
+        "closed and identical": sum(a[2] == b[2] for a, b in zip(untouched, gated, strict=True)) / max(1, len(closed)),
     }
 
 
@@ -110,17 +110,18 @@ def left(pictures: Sequence[Any], name: str) -> float:
     return sum(label == name for label, _, _ in pictures) / max(1, len(pictures))
 
 
-def shown(pipe: Any, judge: Any, asked: Any, erasers: Sequence[Any]) -> list[tuple[str, float, tuple[bytes, bool]]]:
-    """For each prompt the judge's label, how sure it is, the picture's bytes, and whether a gate was open."""
-    prompts, seeds = asked
-    pictures = generate(pipe, prompts, list(seeds), SAMPLING, erasers)
+def shown(
+    pipe: Any, judge: Any, prompts: Sequence[str], seed: int, erasers: Sequence[Any], numbers: Sequence[int] = ()
+) -> list[tuple[str, float, bytes]]:
+    """For each prompt the judge's label, how sure it is, and the picture's bytes; `numbers` are their places."""
+    seeds = [1000 * seed + i for i in numbers or range(len(prompts))]
+    pictures = generate(pipe, prompts, seeds, SAMPLING, erasers)
     found = []
     for start in range(0, len(pictures), 64):
         part = pictures[start : start + 64]
-        sure, best = judge(torch.stack([common._tensor(p.image) for p in part]))["thing"].softmax(1).max(1)
+        sure, best = judge(torch.stack([common.pixels(p.image) for p in part]))["thing"].softmax(1).max(1)
         for picture, share, label in zip(part, sure.tolist(), best.tolist(), strict=True):
-            is_open = any(bool(decision.open) for decision in picture.decisions)
-            found.append((judge.labels[label], share, (picture.image.tobytes(), is_open)))
+            found.append((judge.labels[label], share, picture.image.tobytes()))
     return found
 
 
