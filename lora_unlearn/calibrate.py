@@ -67,6 +67,7 @@ def calibrate(
         table = measure(denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report)
         scores = combine(table[index], gate.statistic)
     closed, opened = scores[: len(negatives)], scores[len(negatives) :]
+    gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0)  # counted with another threshold
     return decided(gate, negatives, closed, opened, adapter.concept, false_open_rate)
 
 

@@ -105,27 +105,28 @@ class Moments:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = 0.0
         self.total: Tensor | float = 0.0
         self.outer: Tensor | float = 0.0
 
-    def add(self, conditioning: Conditioning) -> Moments:
-        """Take the tokens of some rows in; returns itself."""
+    def add(self, conditioning: Conditioning, weight: float = 1.0) -> Moments:
+        """Take the tokens of some rows in, each counting `weight` times; returns itself."""
         found = tokens(conditioning)
         found = found[found.abs().sum(1) != 0]
-        self.count += len(found)
-        self.total, self.outer = self.total + found.sum(0), self.outer + found.T @ found
+        self.count += weight * len(found)
+        self.total = self.total + weight * found.sum(0)
+        self.outer = self.outer + weight * (found.T @ found)
         return self
 
     @property
     def mean(self) -> Tensor:
         """The mean token, (width,)."""
-        return torch.as_tensor(self.total) / max(1, self.count)
+        return torch.as_tensor(self.total) / max(1.0, self.count)
 
     @property
     def covariance(self) -> Tensor:
         """About the mean, (width, width)."""
-        return torch.as_tensor(self.outer) / max(1, self.count) - torch.outer(self.mean, self.mean)
+        return torch.as_tensor(self.outer) / max(1.0, self.count) - torch.outer(self.mean, self.mean)
 
 
 def fisher(target: Moments, others: Moments, ridge: float = RIDGE) -> Tensor:

@@ -16,6 +16,9 @@ from .directions import Moments, fisher
 from .gate import Gate, encode_direction
 from .sentences import sentences
 
+KEPT_WEIGHT = 10.0
+"""How often a prompt of something to keep counts, an ordinary one counting once."""
+
 
 def text_gate(
     denoiser: Denoiser,
@@ -38,11 +41,12 @@ def text_gate(
         UnlearnError: if an embedding is not finite, or there are too few prompts for the rate.
     """
     asked = sentences(concept, parts.shape, natural=denoiser.family != "demo")
-    shaping = [*parts.shape, *concept.kept(), *own, ""]
+    kept = concept.kept()
     shown = list(dict.fromkeys([prompt for prompt, _ in concept.pairs()] + asked[0::2]))
-    groups = [shaping, shown, [*parts.calibrate, *own], asked[1::2], parts.judge]
-    count = Count(sum(map(len, groups)), report)
+    groups = [[*parts.shape, *own, ""], shown, [*parts.calibrate, *own], asked[1::2], parts.judge]
+    count = Count(sum(map(len, groups)) + len(kept), report)
     others, target = (moments(denoiser, group, count) for group in groups[:2])
+    moments(denoiser, kept, count, others, KEPT_WEIGHT)
     gate = Gate(statistic="text", direction=encode_direction(fisher(target, others)))
     closed, opened, judged = (text_scores(denoiser, gate, group, count) for group in groups[2:])
     gate = decided(gate, groups[2], closed, opened, concept, false_open_rate, len(own))
@@ -50,12 +54,18 @@ def text_gate(
     return replace(gate, judged=len(judged), judged_open=judged_open, heard=len(opened), heard_open=heard_open)
 
 
-def moments(denoiser: Denoiser, prompts: Sequence[str], count: Callable[[int], None]) -> Moments:
-    """Of all tokens of some prompts, encoded batch by batch."""
-    found = Moments()
+def moments(
+    denoiser: Denoiser,
+    prompts: Sequence[str],
+    count: Callable[[int], None],
+    found: Moments | None = None,
+    weight: float = 1.0,
+) -> Moments:
+    """Of all tokens of some prompts, encoded batch by batch; added to what was `found`, with a weight."""
+    found = found or Moments()
     for start in range(0, len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
-        found.add(denoiser.encode(chunk))
+        found.add(denoiser.encode(chunk), weight)
         count(len(chunk))
     return found
 

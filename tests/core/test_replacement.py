@@ -1,0 +1,61 @@
+"""What takes a concept's place, and an adapter in units of the model at hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
+from lora_unlearn.directions import enough_factors
+from lora_unlearn.erase import without_concept
+from lora_unlearn.replacement import nearest
+from lora_unlearn.train import encode, scaled, tokens
+
+
+@pytest.mark.parametrize("word", ["cat", "ship", "frog"])
+def test_the_nearest_other_thing_is_one_that_the_model_draws(pipe, word):
+    from lora_unlearn.demo.words import THINGS
+
+    bank = without_concept(load_bank("demo"), Concept(word))
+    found = nearest(denoiser_for(pipe), Concept(word), bank)
+    assert found in THINGS and found != word
+
+
+@pytest.mark.parametrize("concept", [Concept("ink drawing style"), Concept("red", of="apple")])
+def test_a_style_and_an_attribute_have_their_sentence_without_it(pipe, concept):
+    assert nearest(denoiser_for(pipe), concept, load_bank("demo")) == ""
+
+
+def test_the_file_says_what_is_drawn_instead(pipe, tmp_path):
+    from lora_unlearn import Adapter
+
+    few = Settings(iterations=1, trajectories=2, trajectory_steps=2, enough=-9.0)
+    denoiser, bank = denoiser_for(pipe), load_bank("demo")
+    found = erase(denoiser, Concept("cat"), bank, settings=few)
+    assert found.instead and found.concept.replace_with == ""
+    assert erase(denoiser, Concept("cat", replace_with="house"), bank, settings=few).instead == "house"
+    assert erase(denoiser, Concept("cat"), bank, settings=replace(few, reference="empty")).instead == ""
+    assert Adapter.load(found.save(tmp_path / "cat.safetensors")).instead == found.instead
+
+
+def test_scaled_directions_answer_in_the_models_own_units(pipe):
+    denoiser = denoiser_for(pipe)
+    prompts, targets = encode(denoiser, Concept("cat"), ["a house", "a tree"]), denoiser.linears("cross_v")
+    lora, text = scaled(targets, prompts, 64, torch.Generator().manual_seed(0)), tokens(prompts.text_pairs[0])
+    for name, layer in lora.items():
+        assert (text @ layer.down.T).square().mean().sqrt().item() == pytest.approx(1, rel=0.3)
+        own = (text @ targets[name].weight.T).square().mean().sqrt().item()
+        assert layer.scale == pytest.approx(own, rel=1e-4) and not layer.up.any()
+
+
+def test_the_closed_form_takes_as_few_directions_as_keep_its_effect():
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.randn(3, 24, generator=generator), torch.randn(3, 24, generator=generator)
+    edit = (torch.linalg.qr(left.T)[0] * torch.tensor([[10.0, 8.0, 0.1]])) @ torch.linalg.qr(right.T)[0].T
+    text, weight = torch.randn(50, 24, generator=generator), torch.eye(24)
+    down, rest = enough_factors(edit, 16, text, [weight])
+    assert len(down) == 2
+    effect, kept = text @ edit @ weight.T, text @ down.T @ rest @ weight.T
+    assert (effect - kept).square().sum() <= 0.05 * effect.square().sum()
