@@ -12,7 +12,7 @@ def describe(adapter: Adapter) -> list[str]:
     """What it erases, how it was made, what its gate promises and where it sits, as far as people want to know it."""
     concept, settings = adapter.concept, adapter.settings
     said = {
-        "also": ", ".join(concept.also), "of": concept.of, "replaced with": concept.replace_with,
+        "also": ", ".join(concept.also), "of": concept.of, "draws instead": adapter.instead or concept.replace_with,
         "kept": ", ".join(concept.keep),
     }  # fmt: skip
     return [

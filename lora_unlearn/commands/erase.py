@@ -119,7 +119,7 @@ def check_resumed(
         "mode": (begun.mode, mode),
         "model": ((begun.family, begun.base_hash), base),
     }
-    for name in ("objective", "gamma", "rank", "down", "scale", "selector"):
+    for name in ("objective", "gamma", "reference", "rank", "down", "scale", "selector"):
         pairs[name] = getattr(begun.settings, name), getattr(settings, name)
     different = [name for name, (before, now) in pairs.items() if before != now]
     if different:
@@ -224,6 +224,8 @@ def too_little(adapter: Adapter, out: Path) -> str:
 def say_done(adapter: Adapter, out: Path, seconds: float) -> None:
     """Tell what was made."""
     say(f"Erased {adapter.concept.name!r} from this {adapter.family} model in {seconds:.0f} s ({adapter.mode} mode).")
+    if adapter.instead:
+        say(f"draws instead: {adapter.instead} (--replace-with names another thing)")
     if adapter.redirected is not None:
         say(f"redirected: {percent(adapter.redirected)} of the concept, after {adapter.iterations} updates")
     for line in gate_lines(adapter):
