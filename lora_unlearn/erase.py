@@ -108,7 +108,7 @@ def erase(
     adapter.evaluations = {"training": counted.evaluations}
     if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)
-        adapter.gate = text_gate(counted, concept, parts, own, false_open_rate, calibrated)
+        adapter.gate = text_gate(counted, _keeping(concept, adapter.instead), parts, own, false_open_rate, calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
@@ -118,6 +118,12 @@ def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Seq
     """What takes the concept's place: the user's choice, or the settings'."""
     named = concept.replace_with.strip()
     return nearest(denoiser, concept, bank, settings.seed) if settings.reference == "nearest" and not named else named
+
+
+def _keeping(concept: Concept, instead: str) -> Concept:
+    """The concept with what takes its place among the things to keep: who asks for that must find the gate closed."""
+    fresh = instead and instead not in (*concept.words, *concept.keep)
+    return replace(concept, keep=(*concept.keep, instead)) if fresh else concept
 
 
 def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: Mode) -> Adapter:
