@@ -20,7 +20,7 @@ from .gate import kappa
 from .reaction import energy
 
 NEUTRAL = "thing"
-"""Where the bank names nothing that would do."""
+"""Where no noun of the bank would do."""
 ASKED = 32
 """How many of the nearest nouns the network is asked about at most."""
 NOISES = 2
@@ -44,7 +44,8 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str], seed: int
         seed: of the pure noise that the network is asked in.
 
     Returns:
-        A word; empty for a style and for an attribute, whose reference is the same sentence without it.
+        A word; empty for a style and for an attribute, whose reference is the same sentence without it, and where not
+        even a neutral word would do: then the empty prompt takes the concept's place.
     """
     if is_style(concept.name) or concept.of:
         return ""
@@ -60,7 +61,8 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str], seed: int
         pull = energy(found - blank) / max(energy(own - blank), 1e-12)
         if pull >= LEAST_PULL and float(kappa(found, own, blank).mean()) <= MOST_ALIKE:
             return noun
-    return NEUTRAL
+    neutral = float(kappa(asked(f"{PLAIN} {NEUTRAL}"), own, blank).mean())
+    return NEUTRAL if neutral <= MOST_ALIKE else ""
 
 
 def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> list[str]:
