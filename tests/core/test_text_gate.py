@@ -20,7 +20,6 @@ from lora_unlearn.tried import try_prompt
 
 DOGS = ["two puppies asleep on a couch", "A brown dog runs after a ball.", "dogs in the snow", "my neighbour's puppy"]
 OTHERS = [
-    "a hotdog stand at the corner",
     "a bowl of fruit",
     "A man rides a bicycle to work.",
     "a sleeping cat",
