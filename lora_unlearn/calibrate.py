@@ -54,10 +54,7 @@ def calibrate(
         UnlearnError: if there are too few negatives for the rate.
     """
     check_enough(len(negatives), false_open_rate)
-    gate, positives = (
-        adapter.gate,
-        list(positives or sentences(adapter.concept, negatives, natural=denoiser.family != "demo")),
-    )
+    gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives, denoiser.family))
     prompts = [*negatives, *positives]
     if gate.statistic == "text":
         scores = text_scores(denoiser, gate, prompts)

@@ -21,15 +21,15 @@ SIMPLE = 96
 """The same for a model that knows a few words only: short ones."""
 
 
-def sentences(concept: Concept, ordinary: Sequence[str], natural: bool = True) -> list[str]:
+def sentences(concept: Concept, ordinary: Sequence[str], family: str = "") -> list[str]:
     """Prompts that ask for a concept, for each of its words in turn: what its gate must open for.
 
     Args:
         concept: its name and the further words for it.
         ordinary: prompts of other things, short ones first; some get the concept added.
-        natural: False for a model that knows a few words only: no more of them than need be.
+        family: of the model; the demo knows a few words only, and gets no more of others than need be.
     """
-    if not natural:
+    if family == "demo":
         return list(dict.fromkeys(prompt for prompt, _ in [*concept.pairs(), *concept.beside(ordinary[:SIMPLE])]))
     things, styles = (part.splitlines() for part in SENTENCES.read_text(encoding="ascii").split("\n\n"))
     found: list[str] = []

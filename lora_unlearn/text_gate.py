@@ -28,7 +28,7 @@ def text_gate(
     false_open_rate: float = FALSE_OPEN_RATE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Gate:
-    """Find the direction, set the threshold, and ask prompts that served neither how well it does.
+    """Find the direction, set the threshold, and ask other prompts how well it does.
 
     Args:
         denoiser: asked to encode, nothing else.
@@ -40,7 +40,7 @@ def text_gate(
     Raises:
         UnlearnError: if an embedding is not finite, or there are too few prompts for the rate.
     """
-    asked = sentences(concept, parts.shape, natural=denoiser.family != "demo")
+    asked = sentences(concept, parts.shape, denoiser.family)
     kept = concept.kept()
     shown = list(dict.fromkeys([prompt for prompt, _ in concept.pairs()] + asked[0::2]))
     groups = [[*parts.shape, *own, ""], shown, [*parts.calibrate, *own], asked[1::2], parts.judge]
