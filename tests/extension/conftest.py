@@ -14,6 +14,9 @@ from extension_parts import part
 from lora_unlearn import Sampling
 from lora_unlearn.hosts.checkpoints import load_pipeline
 
+ENDLESS = 5000
+"""Updates of a training that is stopped; it learns so slowly that it never has redirected enough before."""
+
 
 @pytest.fixture(scope="session")
 def pipe():
@@ -42,10 +45,11 @@ def sketches(monkeypatch):
 
 @pytest.fixture
 def order():
-    """A training of a second or two; fields of the page may be given."""
+    """A training of a second or two, or one that never ends by itself; fields of the page may be given."""
 
     def short(concept="cat", iterations=3, **fields):
-        fields = {"concept": concept, "pictures": 0, "previews": False, "batch": 4, "learning_rate": 0.1, **fields}
+        rate = 1e-5 if iterations == ENDLESS else 0.1
+        fields = {"concept": concept, "pictures": 0, "previews": False, "batch": 4, "learning_rate": rate, **fields}
         found = part("orders").order_of({**fields, "iterations": iterations})
         return replace(found, settings=replace(found.settings, trajectories=2, trajectory_steps=2))
 

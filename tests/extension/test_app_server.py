@@ -15,6 +15,8 @@ from lora_unlearn import Adapter  # noqa: E402
 
 LEARNING = "learning to steer away from it</b>"
 SHORT = {"iterations": "3", "batch": "4", "learning_rate": "0.1", "pictures": 0, "previews": False}
+LONG = {**SHORT, "iterations": "5000", "learning_rate": "0.00001"}
+"""It never has redirected enough to end by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +88,7 @@ def test_the_gate_is_told_of_in_words_and_the_numbers_are_folded(server, page):
 
 
 def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(server, page):
-    long = {**SHORT, "iterations": "5000"}
-    watching = page.do("lora_unlearn_erase", concept="dog", **long)
+    watching = page.do("lora_unlearn_erase", concept="dog", **LONG)
     while "3 of" not in (told := next(watching).get("progress", "")) or LEARNING not in told:
         pass
     second = Page(server.address).do("lora_unlearn_erase", concept="bird", **SHORT)
@@ -187,7 +188,7 @@ def test_an_interrupt_keeps_the_training_and_a_restart_goes_on_with_it(tmp_path)
     server = Server(tmp_path).wait()
     try:
         page = Page(server.address)
-        for step in page.do("lora_unlearn_erase", concept="cat", **{**SHORT, "iterations": "5000"}):
+        for step in page.do("lora_unlearn_erase", concept="cat", **LONG):
             if LEARNING in step.get("progress", "") and "3 of" in step["progress"]:
                 break
         time.sleep(1)

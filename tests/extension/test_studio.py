@@ -329,7 +329,8 @@ from extension_parts import part
 from lora_unlearn.hosts.checkpoints import load_pipeline
 host = part("standalone.host").PipelineHost(load_pipeline("demo"), "demo", Path({folder!r}))
 studio = part("studio").Studio(host)
-studio.erase(part("orders").order_of({{"concept": "cat", "iterations": 5000, "previews": False, "batch": 1}}))
+slowly = {{"iterations": 5000, "learning_rate": 1e-5, "batch": 1}}
+studio.erase(part("orders").order_of({{"concept": "cat", "previews": False, **slowly}}))
 while len(studio.state.losses) < 5:
     time.sleep(0.01)
 os._exit(9)

@@ -225,6 +225,7 @@ def test_two_pages_watch_one_training_and_a_reload_finds_it_again(page):
     page.type(CONCEPT, "dog")
     page.click("#lora_unlearn_advanced .label-wrap")
     page.type("#lora_unlearn_iterations textarea, #lora_unlearn_iterations input", "2000")
+    page.type("#lora_unlearn_learning_rate textarea, #lora_unlearn_learning_rate input", "0.00001")
     page.click("#lora_unlearn_erase")
     page.until("#lora_unlearn_progress", holds="Erasing dog")
     try:

@@ -167,7 +167,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_training(name, tmp_path):
     try:
         server.wait()
         plain = server.draw(CAT)
-        begun = server.call(f"{API}/erase", {"concept": "cat", "preset": "balanced", "iterations": 60})["name"]
+        begun = server.call(f"{API}/erase", {"concept": "cat", "preset": "balanced", "learning_rate": 1e-5})["name"]
         assert wait_until(server, "training", 20)["phase"] == "running"
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(20)
