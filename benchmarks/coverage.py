@@ -18,7 +18,7 @@ from benchmarks import common
 from benchmarks.ordinary import BANKS
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.bank import load_bank
-from lora_unlearn.calibrate import calibrate, combine, measure, probe_index, text_scores
+from lora_unlearn.calibrate import calibrate, measure, probe_index, text_scores
 from lora_unlearn.concept import Concept
 from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.erase import erase
@@ -113,7 +113,7 @@ def probes(pipes: dict[str, Any], concepts: list[str]) -> list[dict[str, Any]]:
 
     def scores(denoiser: Any, adapter: Adapter, prompts: list[str]) -> Tensor:
         index = probe_index(adapter.gate, STEPS)
-        return combine(measure(denoiser, adapter, prompts, [index], STEPS, 5.0, 5)[index], "both")
+        return measure(denoiser, adapter, prompts, [index], STEPS, 5.0, 5)[index]["both"]
 
     table = []
     for label, pipe in [*pipes.items(), ("shipped, with a LoRA against house", pipes["shipped"])]:

@@ -15,7 +15,7 @@ from benchmarks import common
 from benchmarks.paper_mode import snapshots
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.bank import load_bank
-from lora_unlearn.calibrate import calibrate, combine, measure, text_scores
+from lora_unlearn.calibrate import calibrate, measure, text_scores
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import erase
@@ -68,7 +68,7 @@ def our_rows(pipe: Any, ours: Adapter, sets: common.Sets) -> list[dict[str, Any]
         gate = Gate(statistic="both", step=index / STEPS)
         gate = calibrate(denoiser, replace(ours, gate=gate), negatives, steps=STEPS, guidance_scale=5.0)
         scores = measure(denoiser, ours, [*asked, *unrelated], [index], STEPS, 5.0, 11)[index]
-        rates = _rates(combine(scores, "both"), gate, len(asked))
+        rates = _rates(scores["both"], gate, len(asked))
         rows.append(_row(f"probe after {index} of {STEPS} steps", rates, 2, _drawn(pipe, ours, gate, sets)))
     rates = _rates(text_scores(denoiser, ours.gate, [*asked, *unrelated]), ours.gate, len(asked))
     return [*rows, _row("text", rates, 0, _drawn(pipe, ours, ours.gate, sets))]

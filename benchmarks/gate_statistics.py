@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks import common
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.bank import load_bank
-from lora_unlearn.calibrate import combine, conformal_threshold, measure
+from lora_unlearn.bounds import conformal_threshold
+from lora_unlearn.calibrate import measure
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import erase
@@ -50,7 +51,7 @@ def rows(denoiser: Denoiser, adapter: Adapter, steps: int, every: int) -> list[d
     table = []
     for index, scores in found.items():
         for statistic in STATISTICS:
-            parts = dict(zip(groups, combine(scores, statistic).split(sizes), strict=True))
+            parts = dict(zip(groups, scores[statistic].split(sizes), strict=True))
             threshold = conformal_threshold(parts["calibration"], 0.01)
             row: dict[str, Any] = {"step": index, "statistic": statistic}
             for group in ("target", "synonyms", "pairs"):

@@ -22,7 +22,8 @@ from typing import Any
 from benchmarks import common
 from benchmarks.encoders import FOLDERS, TextOnly
 from lora_unlearn.bank import Parts, load_bank, read_bank
-from lora_unlearn.calibrate import FALSE_OPEN_RATE, text_scores
+from lora_unlearn.bounds import FALSE_OPEN_RATE
+from lora_unlearn.calibrate import text_scores
 from lora_unlearn.concept import Concept
 from lora_unlearn.erase import without_concept
 from lora_unlearn.gate import Gate
@@ -142,10 +143,8 @@ def named(denoiser: Any, name: str, options: argparse.Namespace) -> Concept:
     return replace(concept, also=tuple(s.word for s in suggest(denoiser, concept) if s.kind != "neighbour"))
 
 
-def on_captions(
-    denoiser: Any, name: str, captions: Sequence[str], words: tuple[str, str, str], options: argparse.Namespace
-) -> dict[str, Any]:
-    """Open rates for captions with the concept's own word, with another word (also put in its place), and without."""
+def grouped(name: str, captions: Sequence[str], words: tuple[str, str, str]) -> dict[str, list[str]]:
+    """Captions with the concept's own word, with another word (also put in its place: "swapped"), and without."""
     own, other, either = ({*text.split()} for text in words)
     own = own | {name}
     held = [set(re.findall(r"[a-z]+", caption.lower())) for caption in captions]
@@ -156,10 +155,17 @@ def on_captions(
     }
     pattern = re.compile(rf"\b({'|'.join(sorted(own, key=len, reverse=True))})\b", re.IGNORECASE)
     groups["swapped"] = [pattern.sub(w, c) for w in words[1].split() for c in groups["own word"][:40]]
+    return groups
+
+
+def on_captions(
+    denoiser: Any, name: str, captions: Sequence[str], words: tuple[str, str, str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Open rates for the groups of captions that `grouped` makes."""
     concept = named(denoiser, name, options)
     gate = gate_for(denoiser, concept, options)
     row: dict[str, Any] = {"concept": name}
-    for group, prompts in groups.items():
+    for group, prompts in grouped(name, captions, words).items():
         if len(prompts) >= LEAST:
             row[group] = float((text_scores(denoiser, gate, prompts) >= gate.threshold).float().mean())
         else:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from lora_unlearn import UnlearnError
 from lora_unlearn.erase import PRESETS
+from lora_unlearn.promise import USUAL
 
 from . import compat, panels
 from .library import FORMATS
@@ -17,7 +18,7 @@ from .orders import Order, order_of, promise_of
 from .state import State
 from .studio import Studio
 from .trying import TryField
-from .words import INFO, OWN
+from .words import INFO, LOOKS, OWN
 
 QUIET = 20.0
 """Seconds after which a page that watches is sent something even if nothing changed."""
@@ -25,7 +26,7 @@ PACE = 0.25
 """Seconds between two looks at a job."""
 FIELDS = (
     "concept", "also", "replace_with", "keep", "preset", "of", "iterations", "rank", "batch", "learning_rate", "seed",
-    "pictures", "previews", "own", "false_open_rate", "near", "neighbours", "meant",
+    "pictures", "previews", "own", "false_open_rate", "look", "near", "neighbours", "meant",
 )  # fmt: skip
 """What an order is made of, in the order of the page's components."""
 Updates = list[Any]
@@ -87,9 +88,13 @@ class ErasePage:
                 label="How often may it open by mistake", info=INFO["false_open_rate"], max_lines=1, placeholder="0.01",
                 elem_id="lora_unlearn_false_open_rate",
             )  # fmt: skip
+            look = gr.Radio(
+                LOOKS, value="text", label="Who decides whether a prompt asks for it", info=INFO["look"],
+                elem_id="lora_unlearn_look",
+            )  # fmt: skip
             self.measure = gr.Button("Measure time and memory", size="sm", elem_id="lora_unlearn_measure")
         named = [self.named.near, self.named.neighbours, self.named.meant]
-        return [of, *numbers, pictures, previews, own, rate, *named]
+        return [of, *numbers, pictures, previews, own, rate, look, *named]
 
     def _buttons(self) -> None:
         with gr.Row():
@@ -149,7 +154,8 @@ class ErasePage:
 
         def resume() -> str:
             fields = dict(zip(FIELDS, values, strict=True))
-            promise = promise_of(fields) if fields["own"] or fields["false_open_rate"] else None
+            changed = fields["own"] or fields["false_open_rate"] or fields["look"] != USUAL.look
+            promise = promise_of(fields) if changed else None
             return self.studio.resume(None, previews is not False, int(pictures or 0), promise)
 
         yield from self._begin(values, resume)

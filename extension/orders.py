@@ -10,10 +10,12 @@ from typing import Any
 
 from lora_unlearn import Adapter, Concept, Settings, UnlearnError
 from lora_unlearn.bank import own_prompts
-from lora_unlearn.calibrate import FALSE_OPEN_RATE
+from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.checks import check_own, check_words
 from lora_unlearn.erase import PRESETS, Mode
 from lora_unlearn.files import inside
+from lora_unlearn.look import LOOK_MODES
+from lora_unlearn.promise import USUAL, Promise
 
 NUMBERS: dict[str, tuple[str, float, float]] = {
     "iterations": ("updates", 1, 5000),
@@ -28,19 +30,6 @@ LONGEST = 200
 LONGEST_OWN = 100_000
 """Characters that the user's own prompts may have."""
 OWN = "the field 'Prompts that you usually draw'"
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What an eraser's gate is to promise.
-
-    Attributes:
-        own: prompts that the user usually draws, which must stay as they are.
-        false_open_rate: how often it may open by mistake.
-    """
-
-    own: tuple[str, ...] = ()
-    false_open_rate: float = FALSE_OPEN_RATE
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Order:
     settings: Settings
     previews: bool = True
     pictures: int = 2
-    promise: Promise = Promise()
+    promise: Promise = USUAL
 
 
 def order_of(fields: Mapping[str, Any]) -> Order:
@@ -68,7 +57,7 @@ def order_of(fields: Mapping[str, Any]) -> Order:
 
     Args:
         fields: "concept", "also", "replace_with", "keep", "of" (text), "preset", the names in `NUMBERS`, "previews",
-            "pictures", "own" (prompts, one a line) and "false_open_rate"; all but the first may be missing.
+            "pictures", "own" (prompts, one a line), "false_open_rate" and "look"; all but the first may be missing.
 
     Raises:
         UnlearnError: naming the field that is wrong.
@@ -87,7 +76,7 @@ def order_of(fields: Mapping[str, Any]) -> Order:
 
 
 def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Promise:
-    """What the gate is to promise by the fields "own" and "false_open_rate"; `concept` is what is to be erased.
+    """What the gate is to promise by the fields "own", "false_open_rate" and "look"; `concept` is what is to be erased.
 
     Raises:
         UnlearnError: naming the field that is wrong.
@@ -101,11 +90,14 @@ def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Pro
     if concept is not None:
         own = check_own(own, concept, OWN)
     rate = fields.get("false_open_rate")
-    usual = rate is None or rate == ""
-    return Promise(tuple(own), FALSE_OPEN_RATE if usual else _number(rate, "share of mistakes", 0.001, 0.1))
+    rate = FALSE_OPEN_RATE if rate is None or rate == "" else _number(rate, "share of mistakes", 0.001, 0.1)
+    look = fields.get("look") or "text"
+    if look not in LOOK_MODES:
+        raise UnlearnError(f"The gate can't be decided by {look!r}; choose one of {', '.join(LOOK_MODES)}.")
+    return Promise(tuple(own), rate, look)
 
 
-def continued(adapter: Adapter, previews: bool = True, pictures: int = 2, promise: Promise = Promise()) -> Order:
+def continued(adapter: Adapter, previews: bool = True, pictures: int = 2, promise: Promise = USUAL) -> Order:
     """The order that an unfinished eraser was made by.
 
     Raises:

@@ -11,13 +11,14 @@ from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.errors import is_memory
 from lora_unlearn.estimate import Cost, Estimate, estimate
 from lora_unlearn.hosts.sampling import check_family
+from lora_unlearn.promise import USUAL, Promise
 from lora_unlearn.suggest import Suggestion, suggest
 from lora_unlearn.tried import Tried, try_prompt
 
 from . import training, work
 from .host import Host
 from .library import Library
-from .orders import Order, Promise, continued
+from .orders import Order, continued
 from .state import Board, State
 from .work import End, Stopped, Work
 
@@ -88,7 +89,7 @@ class Studio:
         begun = self.library.load(name)
         if not begun.partial:
             raise UnlearnError(f"The eraser {name!r} is finished already; there is nothing to resume.")
-        known = self.orders[name].promise if name in self.orders else Promise()
+        known = self.orders[name].promise if name in self.orders else USUAL
         order = continued(begun, previews, pictures, promise or known)
         self._start(f"Erasing {begun.concept.name}", name, lambda job: training.train(job, order, name, begun))
         return name

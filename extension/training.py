@@ -33,7 +33,7 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
     with work.host.lend(work.board.state.job) as lent:
         if begun is not None:
             check_begun(begun, lent.denoiser)
-        check_rate(order.promise.false_open_rate, lent.denoiser.family, order.concept)
+        check_rate(order.promise, lent.denoiser.family, order.concept)
         settings, expected = fitted(work, lent.denoiser, order)
         keeper = Keeper(work.library.path(name))
         watcher = Watcher(work, lent, order, expected)
@@ -57,8 +57,7 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
                 begun,
                 lambda done, total: work.step_or_stop("calibrating", done, total),
                 save,
-                order.promise.own,
-                order.promise.false_open_rate,
+                order.promise,
             )
         except Stopped:
             adapter = keeper.latest

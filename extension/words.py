@@ -36,10 +36,13 @@ INFO = {
     "false_open_rate": "Share of ordinary prompts in which the eraser may work although nobody asked for the concept: "
     "0.01 is one in a hundred. Less spares more, and may miss the concept where it is asked for in passing. "
     "0.001 to 0.1.",
+    "look": "Its words cost nothing. The model finds some prompts that mean it without saying so, but misses it in "
+    "long ones; each new prompt then takes the time of two steps, and this eraser some minutes more.",
     "try": "What would the eraser do with it? Nothing is drawn.",
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""
+LOOKS = [("its words", "text"), ("its words, then the model", "careful"), ("the model alone", "always")]
 ASK = "What else does this model read as the same?"
 NEAR = "This model reads these as nearly the same"
 NEIGHBOURS = "Close by, and meant to stay"

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from lora_unlearn import Adapter, Eraser, Sampling, Settings, UnlearnError
-from lora_unlearn.calibrate import FALSE_OPEN_RATE
+from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.describe import gate_promise

@@ -1,29 +1,25 @@
-"""Thresholds for the gate, from prompts without the concept (negatives) and with it (positives).
-
-The threshold is conformal: the ceil((n + 1)(1 - a))-th smallest of n negative scores lets a new prompt like
-them open the gate with probability at most a, whatever the scores' distribution. So a = 1 % needs n >= 99.
-"""
+"""Thresholds for the gate, from prompts without the concept (negatives) and with it (positives); see `bounds`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .adapter import Adapter
+from .bounds import FALSE_OPEN_RATE, check_enough, clopper_pearson, conformal_threshold, least
 from .concept import Concept
 from .denoiser import Denoiser, derivative
-from .errors import UnlearnError
-from .gate import Gate, kappa, raw, rho, text_score
+from .detectors import DETECTORS
+from .gate import Gate, text_score
+from .look import Asked, LookMode, share_of_text, with_look
 from .sentences import sentences
 
 CHUNK = 32
-FALSE_OPEN_RATE = 0.01
-"""The default bound on false openings: one ordinary prompt in a hundred."""
 LIKE_THE_CONCEPT = 0.05
 """Quantile of the positives' scores from which up a prompt scores like the concept."""
 
@@ -38,6 +34,7 @@ def calibrate(
     guidance_scale: float = 7.5,
     seed: int = 1,
     report: Callable[[int, int], None] = lambda done, total: None,
+    look: LookMode | None = None,
 ) -> Gate:
     """Measure the gate's statistic on prompts and choose its threshold.
 
@@ -49,41 +46,34 @@ def calibrate(
         false_open_rate: the guaranteed bound on false openings.
         steps, guidance_scale, seed: of the runs whose first steps are probed; every prompt has noise of its own.
         report: called with (prompts done, prompts in all).
+        look: who decides, for a gate that can read the text; default: as before. With a second look the bound is split
+            between the two.
 
     Raises:
         UnlearnError: if there are too few negatives for the rate.
     """
-    check_enough(len(negatives), false_open_rate)
     gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives, denoiser.family))
-    prompts = [*negatives, *positives]
-    if gate.statistic == "text":
-        scores = text_scores(denoiser, gate, prompts)
-        report(len(prompts), len(prompts))
-    else:
-        index = probe_index(gate, steps)
-        table = measure(denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report)
-        scores = combine(table[index], gate.statistic)
-    closed, opened = scores[: len(negatives)], scores[len(negatives) :]
     gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0)  # counted with another threshold
-    return decided(gate, negatives, closed, opened, adapter.concept, false_open_rate)
-
-
-def least(false_open_rate: float) -> int:
-    """How many negatives a bound needs: ceil(1 / rate) - 1."""
-    return math.ceil(1 / false_open_rate) - 1
-
-
-def check_enough(negatives: int, false_open_rate: float) -> None:
-    """Refuse a calibration with too few negatives for its bound.
-
-    Raises:
-        UnlearnError: saying how many are needed.
-    """
-    if negatives < least(false_open_rate):
-        raise UnlearnError(
-            f"A false-open rate of {false_open_rate:g} needs at least {least(false_open_rate)} negative prompts, got "
-            f"{negatives}."
-        )
+    if gate.statistic in ("text", "look"):
+        mode = look or gate.look_mode
+        gate = replace(gate, statistic="text", look=None)
+        share = share_of_text(mode, false_open_rate)
+        check_enough(len(negatives), share)
+        scores = text_scores(denoiser, gate, [*negatives, *positives])
+        report(len(scores), len(scores))
+    else:
+        mode, share = "text", false_open_rate
+        check_enough(len(negatives), share)
+        index = probe_index(gate, steps)
+        prompts = [*negatives, *positives]
+        scores = measure(
+            denoiser, adapter, prompts, [index], steps, guidance_scale, seed, report, statistics=(gate.statistic,)
+        )[index][gate.statistic]
+    closed, opened = scores[: len(negatives)], scores[len(negatives) :]
+    gate = decided(gate, negatives, closed, opened, adapter.concept, share)
+    asked = Asked(negatives, [adapter.concept.kept()], positives)
+    found = with_look(denoiser, replace(adapter, gate=gate), asked, share, mode, report)
+    return replace(found, false_open_rate=false_open_rate)
 
 
 def decided(
@@ -155,18 +145,6 @@ def probe_index(gate: Gate, steps: int) -> int:
     return min(round(gate.step * steps), steps - 1)
 
 
-def combine(scores: dict[str, Tensor], statistic: str) -> Tensor:
-    """The gate's score from the single statistics."""
-    return (scores["kappa"] + scores["rho"]) / 2 if statistic == "both" else scores[statistic]
-
-
-def conformal_threshold(negatives: Tensor, false_open_rate: float) -> float:
-    """The smallest threshold with the guarantee above, just over the quantile's score."""
-    rank = math.ceil((len(negatives) + 1) * (1 - false_open_rate))
-    quantile = negatives.double().sort().values[min(rank, len(negatives)) - 1]
-    return float(torch.nextafter(quantile.float(), torch.tensor(float("inf"))))
-
-
 @torch.no_grad()
 def measure(
     denoiser: Denoiser,
@@ -177,11 +155,12 @@ def measure(
     guidance_scale: float,
     seed: int,
     report: Callable[[int, int], None] = lambda done, total: None,
+    statistics: Sequence[str] = tuple(DETECTORS),
 ) -> dict[int, dict[str, Tensor]]:
-    """All statistics of all prompts at some steps of their own base trajectories.
+    """Statistics of all prompts at some steps of their own base trajectories.
 
     Returns:
-        For each index "kappa", "rho", "raw" and "text", each (len(prompts),).
+        For each index the scores of `DETECTORS` that were asked for, by name, each (len(prompts),).
     """
     sigmas = denoiser.sigmas(steps)
     found: dict[int, list[dict[str, Tensor]]] = {index: [] for index in indices}
@@ -193,7 +172,7 @@ def measure(
             for index in range(max(indices) + 1):
                 run.predict(sigmas[index])
                 if index in found:
-                    found[index].append(run.statistics())
+                    found[index].append({name: DETECTORS[name](_RunView(run)) for name in statistics})
                 run.advance(sigmas[index], sigmas[index + 1])
             report(start + len(chunk), len(prompts))
     return {
@@ -219,48 +198,24 @@ class _Run:
         self.e_prompt = self.denoiser.predict(self.x, self.sigma, self.prompt)
         self.e_empty = self.denoiser.predict(self.x, self.sigma, self.blank)
 
-    def statistics(self) -> dict[str, Tensor]:
-        e_concept = self.denoiser.predict(self.x, self.sigma, self.concept)
-        with self.adapter.lora.rows(torch.ones(len(self.x))):
-            change = self.denoiser.predict(self.x, self.sigma, self.prompt) - self.e_prompt
-        return {
-            "kappa": kappa(self.e_prompt, e_concept, self.e_empty),
-            "rho": rho(change, e_concept, self.e_empty, self.adapter.settings.repulsion),
-            "raw": raw(change),
-            "text": text_score(self.prompt, self.adapter.gate),
-        }
-
     def advance(self, sigma: Tensor, following: Tensor) -> None:
         guided = self.e_empty + self.scale * (self.e_prompt - self.e_empty)
         slope = derivative(self.x, self.sigma, guided, self.denoiser.prediction_type)
         self.x = self.x + slope * (following - sigma).to(self.x)
 
 
-def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact interval for a share (Clopper and Pearson 1934), by bisection on the binomial tails."""
-    tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else _bisect(lambda p: 1 - _binomial_cdf(hits - 1, trials, p) < tail)
-    high = 1.0 if hits == trials else _bisect(lambda p: _binomial_cdf(hits, trials, p) > tail)
-    return low, high
+class _RunView:
+    """The prompts at the present step of a run, as detectors see them (`detectors.View`)."""
 
+    def __init__(self, run: _Run) -> None:
+        self.run, self.adapter, self.asked = run, run.adapter, run.prompt
+        self.prompt, self.empty = run.e_prompt, run.e_empty
 
-def _bisect(below: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if below(middle) else (low, middle)
-    return (low + high) / 2
+    @cached_property
+    def concept(self) -> Tensor:
+        return self.run.denoiser.predict(self.run.x, self.run.sigma, self.run.concept)
 
-
-def _binomial_cdf(hits: int, trials: int, p: float) -> float:
-    if p <= 0 or p >= 1:
-        return float(p <= 0 or hits >= trials)
-    logs = [
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(p)
-        + (trials - k) * math.log1p(-p)
-        for k in range(hits + 1)
-    ]
-    return min(1.0, sum(math.exp(value) for value in logs))
+    @cached_property
+    def change(self) -> Tensor:
+        with self.adapter.lora.rows(torch.ones(len(self.run.x))):
+            return self.run.denoiser.predict(self.run.x, self.run.sigma, self.asked) - self.prompt

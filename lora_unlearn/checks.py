@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from .bank import Parts, load_bank
-from .calibrate import FALSE_OPEN_RATE, least
+from .bounds import FALSE_OPEN_RATE, least
 from .concept import Concept
 from .errors import UnlearnError
+from .promise import Promise
 from .suggest import CALLS, same_word
 
 
@@ -47,17 +48,18 @@ def check_own(own: Sequence[str], concept: Concept, where: str) -> list[str]:
     return left
 
 
-def check_rate(false_open_rate: float, family: str, concept: Concept) -> None:
-    """Refuse a bound on false openings for which the family's bank has too few prompts.
+def check_rate(promise: Promise, family: str, concept: Concept) -> None:
+    """Refuse a promise about false openings for which the family's bank has too few prompts.
 
     Raises:
         UnlearnError: with the smallest bound that there are enough for.
     """
     bank = [prompt for prompt in load_bank(family) if not concept.named_in(prompt)]
     count = len(Parts.of(bank).calibrate)
-    if least(FALSE_OPEN_RATE) <= count < least(false_open_rate):
-        possible = math.ceil(1e4 / (count + 1)) / 1e4
+    if least(FALSE_OPEN_RATE) <= count < least(promise.share):
+        stages = promise.false_open_rate / promise.share
+        possible = math.ceil(stages * 1e4 / (count + 1)) / 1e4
         raise UnlearnError(
-            f"So few mistakes as {false_open_rate:g} of the prompts cannot be promised with the {count} ordinary ones "
-            f"that there are for this model; allow {possible:g} or more."
+            f"So few mistakes as {promise.false_open_rate:g} of the prompts cannot be promised with the {count} "
+            f"ordinary ones that there are for this model; allow {possible:g} or more."
         )

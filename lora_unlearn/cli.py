@@ -128,6 +128,13 @@ def _erase(add: Parser) -> None:
         help="how often the eraser may work by mistake: 0.01 (the default) is one ordinary prompt in a hundred",
     )
     add.add_argument(
+        "--look",
+        choices=("text", "careful", "always"),
+        default="text",
+        help="who decides whether a prompt asks for the concept: its text (the default), the text and a second look by "
+        "the network at what it leaves closed (careful), or the network alone (always)",
+    )
+    add.add_argument(
         "--mode",
         choices=("fast", "instant", "paper"),
         default="fast",
@@ -239,6 +246,9 @@ def _calibrate(add: Parser) -> None:
         "--false-open-rate",
         type=number(1e-6, 0.5),
         help="how often a prompt without the concept may open the gate (default: as the eraser was made, else 0.01)",
+    )
+    add.add_argument(
+        "--look", choices=("text", "careful", "always"), help="who decides, see erase (default: as the eraser was made)"
     )
     add.add_argument("--out", help="the file to write (default: the eraser itself)")
 

@@ -53,18 +53,22 @@ def gate_promise(adapter: Adapter) -> list[str]:
 def gate_details(adapter: Adapter) -> list[str]:
     """The numbers behind the promise."""
     gate = adapter.gate
-    when = (
-        "from the text alone"
-        if gate.statistic == "text"
-        else f"by {gate.statistic}, {100 * gate.step:.0f} % into a run"
-    )
+    when = {
+        "text": "from the text alone" if gate.look is None else "from the text",
+        "look": "by the network in pure noise",
+    }.get(gate.statistic, f"by {gate.statistic}, {100 * gate.step:.0f} % into a run")
     score = f"gate, details: opens from a score of {gate.threshold:.3f} ({when})"
     if gate.false_open_rate is None:
         return [score]
     shown = ", ".join(repr(prompt) for prompt in gate.mentions[:MENTIONS])
     aside = f"; {len(gate.mentions)} more were set aside, being too like it, such as {shown}" if shown else ""
+    look = (
+        f"gate, second look: what the text leaves closed opens from a score of {gate.look or 0:.3f} in pure noise, set "
+        f"by {gate.look_prompts} prompts; text and look share the bound"
+    )
     return [
         score,
+        *([look] if gate.look_mode == "careful" else []),
         f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
         f"without the concept that it was calibrated on{aside}",
         f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "

@@ -11,14 +11,18 @@ from torch import Tensor
 
 from .adapter import Adapter
 from .bank import Parts, load_bank
-from .calibrate import FALSE_OPEN_RATE, calibrate, least
+from .bounds import FALSE_OPEN_RATE, least
+from .calibrate import calibrate
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, base_hash
 from .errors import UnlearnError
 from .gate import Gate
+from .look import Asked, LookMode, with_look
 from .lora import Lora
 from .paper import PAPER, train_paper
+from .promise import USUAL, Promise
 from .replacement import nearest
+from .sentences import sentences
 from .settings import INSTANT, THOROUGH, Settings, for_family
 from .text_gate import text_gate
 from .train import SHAPING, Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
@@ -63,8 +67,7 @@ def erase(
     resume: Adapter | None = None,
     calibrated: Callable[[int, int], None] = lambda done, total: None,
     save: Save = lambda adapter: None,
-    own: Sequence[str] = (),
-    false_open_rate: float = FALSE_OPEN_RATE,
+    promise: Promise = USUAL,
 ) -> Adapter:
     """Make an eraser for a concept: train (or solve) it, then calibrate its gate.
 
@@ -80,8 +83,7 @@ def erase(
         resume: a partial adapter to go on from.
         calibrated: called with (prompts done, prompts in all) during calibration.
         save: called after every update and before calibration with the unfinished adapter, to keep it on the way.
-        own: prompts that the user usually draws, which must stay closed, too.
-        false_open_rate: the bound on false openings.
+        promise: of the gate.
 
     Returns:
         The adapter; still marked as partial if the training was stopped, or changed less than `LEAST_CHANGE`.
@@ -92,9 +94,9 @@ def erase(
     """
     counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings = for_family(settings or MODES[mode], denoiser.family)
-    bank, own = without_concept(bank, concept), without_concept(own, concept)
-    parts = Parts.of(bank)
-    check_negatives(len(parts.calibrate), false_open_rate)
+    bank, own = without_concept(bank, concept), without_concept(promise.own, concept)
+    promise, parts = replace(promise, own=tuple(own)), Parts.of(bank)
+    check_negatives(len(parts.calibrate), promise.share)
     adapter = _unfinished(denoiser, concept, settings, mode)
     adapter.instead = resume.instead if resume else _instead(counted, concept, settings, bank)
     prompts = encode(counted, replace(concept, replace_with=adapter.instead), parts.shape[:SHAPING])
@@ -108,10 +110,22 @@ def erase(
     adapter.evaluations = {"training": counted.evaluations}
     if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
         save(adapter)
-        adapter.gate = text_gate(counted, _keeping(concept, adapter.instead), parts, own, false_open_rate, calibrated)
+        adapter.gate = _gate(counted, adapter, parts, promise, calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
+
+
+def _gate(
+    denoiser: Denoiser, adapter: Adapter, parts: Parts, promise: Promise, report: Callable[[int, int], None]
+) -> Gate:
+    """The gate that reads the text, and its second look where one is wanted."""
+    concept = _keeping(adapter.concept, adapter.instead)
+    gate = text_gate(denoiser, concept, parts, promise.own, promise.share, report)
+    wanted = sentences(concept, parts.shape, denoiser.family)[1::2]
+    asked = Asked(parts.calibrate, [promise.own, concept.kept()], wanted, parts.judge)
+    gate = with_look(denoiser, replace(adapter, gate=gate), asked, promise.share, promise.look, report)
+    return replace(gate, false_open_rate=promise.false_open_rate)
 
 
 def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> str:
@@ -176,18 +190,20 @@ def recalibrated(
     positives: Sequence[str] | None = None,
     false_open_rate: float = FALSE_OPEN_RATE,
     report: Callable[[int, int], None] = lambda done, total: None,
+    look: LookMode | None = None,
 ) -> Adapter:
     """A copy of an adapter, with the same layers, whose gate was measured anew on a model; see `calibrate`.
 
     Args:
         negatives: prompts that must leave the gate closed; default: `usual_negatives`.
+        look: whether the network is asked about prompts, too; default: as before.
 
     Raises:
         UnlearnError: if there are too few negatives for the rate.
     """
     if negatives is None:
         negatives = usual_negatives(denoiser.family, adapter.concept)
-    gate = calibrate(denoiser, adapter, negatives, positives, false_open_rate, report=report)
+    gate = calibrate(denoiser, adapter, negatives, positives, false_open_rate, report=report, look=look)
     return replace(adapter, gate=gate, base_hash=base_hash(denoiser))
 
 

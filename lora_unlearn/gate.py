@@ -19,7 +19,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Gate:
     calibrated on text alone has both at its threshold and never probes.
 
     Attributes:
-        statistic: what decides: "text", or by a probe "kappa", "rho" or "both" (their mean).
+        statistic: what decides: "text", by a probe "kappa", "rho" or "both" (their mean), "look": kappa in pure noise.
         threshold: open at or above this score.
         step: when a probe is made, as a share of the run (0 is the first step).
         direction: of the text score: base64 of float32 values, one for each component of a token embedding.
@@ -49,6 +49,9 @@ class Gate:
         true_open_rate, true_open_low, true_open_high: measured on the positives, with a 95 % interval.
         judged, judged_open: ordinary prompts that served for nothing else, and how many of them opened the gate.
         heard, heard_open: likewise, sentences with the concept.
+        look: prompts that the text leaves closed open at or above this kappa in pure noise; None: nobody looks again.
+        look_shape: (C,H,W) of that noise.
+        look_prompts: how many prompts set it.
     """
 
     statistic: str = "both"
@@ -68,10 +71,32 @@ class Gate:
     judged_open: int = 0
     heard: int = 0
     heard_open: int = 0
+    look: float | None = None
+    look_shape: tuple[int, ...] = ()
+    look_prompts: int = 0
+
+    @property
+    def look_mode(self) -> Literal["text", "careful", "always"]:
+        """Who decides, see `lora_unlearn.look`."""
+        return "text" if self.look is None else "always" if self.statistic == "look" else "careful"
+
+    @property
+    def probes(self) -> bool:
+        """Whether some prompts are decided at a step of the picture's own run."""
+        return self.statistic != "look" and self.text_closed < self.text_open
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether the text alone does not decide every prompt."""
+        return self.probes or self.look is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the metadata; infinite bounds are left out, as JSON knows none."""
-        return {name: value for name, value in asdict(self).items() if value not in (float("inf"), float("-inf"))}
+        """Plain values for the metadata; left out are infinite bounds, as JSON knows none, and a look that is none."""
+        left_out: tuple[Any, ...] = (float("inf"), float("-inf"))
+        values = {name: value for name, value in asdict(self).items() if value not in left_out}
+        if self.look is None:  # earlier versions do not know these
+            values = {name: value for name, value in values.items() if not name.startswith("look")}
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Gate:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from .adapter import Adapter
+from .decisions import Decision, Looking, decide
 from .denoiser import Conditioning
-from .gate import kappa, rho, text_score
+from .detectors import DETECTORS
 
 Mode = Literal["auto", "on", "off"]
 
@@ -61,27 +63,17 @@ class Call(Protocol):
 
 
 @dataclass
-class Decision:
-    """What the gate decided for one picture and one eraser.
-
-    Attributes:
-        open: None while undecided.
-        score, threshold: of the statistic that decided.
-        by: "text", "probe", "mode" or "" while undecided.
-    """
-
-    open: bool | None = None
-    score: float | None = None
-    threshold: float | None = None
-    by: str = ""
-
-
-@dataclass
 class _Worker:
     eraser: Eraser
     decisions: list[Decision] = field(default_factory=list)
     changes: dict[int, Tensor] = field(default_factory=dict)
     """What the adapter changes for a picture at this very step, where the probe has just measured it."""
+
+
+def asked_for(erasers: Sequence[Eraser]) -> list[str]:
+    """The prompts that gates compare with, which a host must have encoded: none where the text alone decides."""
+    asking = [e.adapter for e in erasers if e.mode == "auto" and e.strength != 0 and e.adapter.gate.asks_network]
+    return list(dict.fromkeys(text for adapter in asking for text in (adapter.concept.probe, "")))
 
 
 class Guidance:
@@ -91,14 +83,21 @@ class Guidance:
         erasers: the adapters, attached to the host's model by the caller.
         encode: the host's encoder, asked only when a gate probes.
         steps: network steps of the run.
+        look: the host's second look (`lora_unlearn.look.Look`), for gates that take one.
 
     Attributes:
         evaluations: network evaluations (rows) spent on each picture so far.
         extra: how many of them the host would not have made by itself.
     """
 
-    def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], steps: int) -> None:
-        self.encode = encode
+    def __init__(
+        self,
+        erasers: Sequence[Eraser],
+        encode: Callable[[list[str]], Conditioning],
+        steps: int,
+        look: Looking | None = None,
+    ) -> None:
+        self.encode, self.look = encode, look
         self.workers = [_Worker(eraser) for eraser in erasers if eraser.strength != 0]
         self.steps = steps
         self.evaluations: list[float] = []
@@ -126,7 +125,7 @@ class Guidance:
         return self._mix(base, call)
 
     def _begin(self, worker: _Worker, call: Call) -> None:
-        """Decide what can be decided before any evaluation: by mode, or by the prompt's text."""
+        """Decide what can be decided before the first step: by mode, by the prompt's text, or by a second look."""
         if worker.decisions:
             return
         count = len(call.positive)
@@ -134,15 +133,7 @@ class Guidance:
             is_open = worker.eraser.mode == "on"
             worker.decisions = [Decision(is_open, by="mode") for _ in range(count)]
             return
-        gate = worker.eraser.adapter.gate
-        scores = text_score(call.conditioning[call.positive], gate)
-        for score in scores.tolist():
-            if score < gate.text_closed:
-                worker.decisions.append(Decision(False, score, gate.text_closed, "text"))
-            elif score >= gate.text_open:
-                worker.decisions.append(Decision(True, score, gate.text_open, "text"))
-            else:
-                worker.decisions.append(Decision())
+        worker.decisions = decide(worker.eraser.adapter, call.conditioning[call.positive], self.look)
 
     def _must_probe(self, worker: _Worker, index: int) -> bool:
         undecided = any(decision.open is None for decision in worker.decisions)
@@ -168,32 +159,13 @@ class Guidance:
 
     def _probe(self, worker: _Worker, call: Call, base: Tensor) -> None:
         waiting = [i for i, decision in enumerate(worker.decisions) if decision.open is None]
-        rows = call.positive[waiting]
         gate = worker.eraser.adapter.gate
-        repeat = torch.zeros(len(rows), dtype=torch.long)
-        concept = self._extra(call, rows, waiting, self.encode([worker.eraser.adapter.concept.probe])[repeat])
-        empty = self._empty(call, base, waiting)
-        scores = []
-        if gate.statistic in ("kappa", "both"):
-            scores.append(kappa(base[rows], concept, empty))
-        if gate.statistic in ("rho", "both"):
-            with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
-                change = self._extra(call, rows, waiting, call.conditioning[rows]) - base[rows]
-            scores.append(rho(change, concept, empty, worker.eraser.adapter.settings.repulsion))
-            worker.changes = dict(zip(waiting, change, strict=True))
-        for i, score in zip(waiting, torch.stack(scores).mean(0).tolist(), strict=True):
+        view = _StepView(self, worker.eraser.adapter, call, base, waiting)
+        scores = DETECTORS[gate.statistic](view)
+        if "change" in vars(view):
+            worker.changes = dict(zip(waiting, view.change, strict=True))
+        for i, score in zip(waiting, scores.tolist(), strict=True):
             worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")
-
-    def _empty(self, call: Call, base: Tensor, waiting: list[int]) -> Tensor:
-        """The prediction for the empty prompt: the host's own negative row where that is what it holds."""
-        empty = self.encode([""])
-        if call.negative is not None:
-            negative = call.negative[waiting]
-            text, blank = call.conditioning[negative].tensors["text"], empty.tensors["text"]
-            if text.shape[1:] == blank.shape[1:] and bool((text == blank).all()):
-                return base[negative]
-        blank_rows = empty[torch.zeros(len(waiting), dtype=torch.long)]
-        return self._extra(call, call.positive[waiting], waiting, blank_rows)
 
     def _mix(self, base: Tensor, call: Call) -> Tensor:
         mixed = base
@@ -216,3 +188,37 @@ class Guidance:
         if groups and worker.eraser.both_rows and call.negative is not None:
             groups.append((call.negative[pictures], pictures))
         return groups
+
+
+class _StepView:
+    """Undecided pictures at a step of their own run, as detectors see them (`detectors.View`)."""
+
+    def __init__(self, guidance: Guidance, adapter: Adapter, call: Call, base: Tensor, waiting: list[int]) -> None:
+        self.guidance, self.adapter, self.call, self.base, self.waiting = guidance, adapter, call, base, waiting
+        self.rows = call.positive[waiting]
+        self.asked = call.conditioning[self.rows]
+        self.prompt = base[self.rows]
+
+    @cached_property
+    def concept(self) -> Tensor:
+        return self._of(self.adapter.concept.probe)
+
+    @cached_property
+    def empty(self) -> Tensor:
+        """By the host's own negative row where that is the empty prompt's."""
+        if self.call.negative is not None:
+            negative = self.call.negative[self.waiting]
+            text, blank = (c.tensors["text"] for c in (self.call.conditioning[negative], self.guidance.encode([""])))
+            if text.shape[1:] == blank.shape[1:] and bool((text == blank).all()):
+                return self.base[negative]
+        return self._of("")
+
+    @cached_property
+    def change(self) -> Tensor:
+        with self.adapter.lora.rows(torch.ones(len(self.rows))):
+            return self.guidance._extra(self.call, self.rows, self.waiting, self.asked) - self.prompt
+
+    def _of(self, prompt: str) -> Tensor:
+        """What the network predicts for the pictures under another prompt."""
+        rows = self.guidance.encode([prompt])[torch.zeros(len(self.rows), dtype=torch.long)]
+        return self.guidance._extra(self.call, self.rows, self.waiting, rows)

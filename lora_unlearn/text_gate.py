@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .bank import Parts
-from .calibrate import CHUNK, FALSE_OPEN_RATE, decided, text_scores
+from .bounds import FALSE_OPEN_RATE
+from .calibrate import CHUNK, decided, text_scores
 from .concept import Concept
 from .denoiser import Denoiser
 from .directions import Moments, fisher

@@ -11,11 +11,14 @@ from ..lora_unlearn import Adapter, Eraser
 from ..lora_unlearn.describe import gate_details, gate_promise
 from ..lora_unlearn.erase import recalibrated, usual_negatives
 from ..lora_unlearn.hosts.sampling import check_family
+from ..lora_unlearn.look import LOOK_MODES
 from .denoiser import ComfyDenoiser
 from .messages import progress, told
 from .outcome import set_aside
 from .schema import EraserType, advanced, clip_input, model_input, schema
 from .training import check_parts
+
+AS_MADE = "as it was made"
 
 
 class CalibrateEraser(io.ComfyNode):
@@ -59,6 +62,15 @@ class CalibrateEraser(io.ComfyNode):
                         tooltip="Prompts that must open the gate, one a line. Empty: sentences with the concept.",
                     )
                 ),
+                advanced(
+                    io.Combo.Input(
+                        "look",
+                        options=[AS_MADE, *LOOK_MODES],
+                        default=AS_MADE,
+                        tooltip="Who decides whether a prompt asks for the concept: text, its words; careful, also the "
+                        "network, about what the words leave closed; always, the network alone.",
+                    )
+                ),
             ],
             outputs=[
                 EraserType.Output(display_name="eraser", tooltip="A copy of the eraser, with the new gate."),
@@ -76,6 +88,7 @@ class CalibrateEraser(io.ComfyNode):
         keep_closed: str = "",
         false_open_rate: float = 0.01,
         must_open: str = "",
+        look: str = AS_MADE,
     ) -> io.NodeOutput:
         """Measure."""
         check_parts(model, clip)
@@ -84,7 +97,8 @@ class CalibrateEraser(io.ComfyNode):
             denoiser = ComfyDenoiser(model, clip)
             check_family(Eraser(eraser), denoiser.family)
             negatives = [*closed, *usual_negatives(denoiser.family, eraser.concept)]
-            found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, progress())
+            mode: Any = None if look == AS_MADE else look
+            found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, progress(), mode)
         text = summary(eraser, found, closed)
         return io.NodeOutput(found, text, ui=told(text))
 

@@ -24,6 +24,9 @@ class ApplyCall:
         apply: the host's own evaluation, which may be asked more than once.
         args, kwargs: what the host passed to it.
         positive: for each condition, whether it is a positive prompt's.
+
+    Attributes:
+        conditioning: of the host's rows: "text", and "y" as the host hands it over (pooled text, then size ids).
     """
 
     def __init__(
@@ -40,7 +43,8 @@ class ApplyCall:
         self.positive = rows[torch.tensor(positive)].flatten()
         others = rows[~torch.tensor(positive)]
         self.negative = others[0].repeat(sum(positive)) if len(others) else None
-        self.conditioning = Conditioning({"text": self.kwargs["c_crossattn"]})
+        vector = {"y": self.kwargs["y"]} if isinstance(self.kwargs.get("y"), torch.Tensor) else {}
+        self.conditioning = Conditioning({"text": self.kwargs["c_crossattn"], **vector})
 
     def base(self) -> Tensor:
         """The host's own evaluation."""

@@ -112,7 +112,7 @@ class EraseConcept(io.ComfyNode):
         erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
         if known is not None:
             return io.NodeOutput(erased, adapter)
-        said = outcome(model, clip, adapter, order.own)
+        said = outcome(model, clip, adapter, order.promise.own)
         shows = told(said) if vae is None else preview(cls, model, erased, clip, vae, adapter, said)
         return io.NodeOutput(erased, adapter, ui=shows)
 

@@ -9,17 +9,21 @@ from typing import Any
 from comfy.patcher_extension import PatcherInjection, WrappersMP
 from torch import Tensor
 
-from ..lora_unlearn import Decision, Eraser, Guidance, UnlearnError
+from ..lora_unlearn import Adapter, Decision, Eraser, Guidance, UnlearnError
 from ..lora_unlearn.denoiser import Conditioning
+from ..lora_unlearn.guidance import asked_for
 from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.sampling import check_family
 from ..lora_unlearn.lora import Attachment, Lora, check_targets
 from .calls import ApplyCall
 from .denoiser import ComfyDenoiser
 from .families import family_of, linears, selectors
+from .look import HostLook
 
 KEY = "lora_unlearn"
 Encoded = dict[str, Conditioning]
+Seen = dict[Any, dict[str, Tensor]]
+"""What the second look has seen, for each set of patches that the MODEL carried."""
 
 
 def apply_erasers(model: Any, erasers: Sequence[Eraser], encoded: Encoded | None = None) -> Any:
@@ -28,7 +32,7 @@ def apply_erasers(model: Any, erasers: Sequence[Eraser], encoded: Encoded | None
     Args:
         model: the MODEL; it stays as it is.
         erasers: adapters with strength and mode; those of strength 0 are left out.
-        encoded: conditionings that probing gates will ask for, by prompt.
+        encoded: conditionings that gates will ask for, by prompt.
 
     Returns:
         The clone; the MODEL itself if nothing is left to do.
@@ -69,9 +73,9 @@ class Run:
         guidances: the state machine of every group of conditions that the host evaluates together.
     """
 
-    def __init__(self, erasers: Sequence[Eraser], encoded: Encoded, guider: Any) -> None:
-        self.erasers, self.encoded = erasers, encoded
-        self.guider = guider
+    def __init__(self, erasers: Sequence[Eraser], encoded: Encoded, guider: Any, seen: Seen) -> None:
+        self.erasers, self.encode = erasers, partial(look_up, encoded)
+        self.guider, self.seen = guider, seen
         self.guidances: dict[tuple, Guidance] = {}
         self.positive: list[bool] = []
 
@@ -91,8 +95,13 @@ class Run:
         rows = (call.positive // call.pictures).unique_consecutive().tolist()
         key = (*(call.options["uuids"][row] for row in rows), call.pictures)
         if key not in self.guidances:
-            self.guidances[key] = Guidance(self.erasers, partial(look_up, self.encoded), steps)
+            self.guidances[key] = Guidance(self.erasers, self.encode, steps, self.look)
         return self.guidances[key]
+
+    def look(self, adapter: Adapter, asked: Conditioning) -> Tensor:
+        """The second look at some of the host's prompts, by the MODEL that it samples with."""
+        patcher = self.guider.model_patcher
+        return HostLook(patcher, self.encode, self.seen.setdefault(patcher.patches_uuid, {}))(adapter, asked)
 
     def decisions(self, picture: int) -> list[list[Decision]]:
         """What was decided for one picture: for each positive condition, eraser by eraser."""
@@ -115,6 +124,7 @@ class Work:
         self.attachments: list[Attachment] = []
         self.run: Run | None = None
         self.last: Run | None = None
+        self.seen: Seen = {}
 
     def inject(self, model: Any) -> None:
         """Attach the adapters to the network that is about to be used."""
@@ -133,7 +143,7 @@ class Work:
 
     def outer(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Around one sampling run: a state of its own."""
-        before, self.run = self.run, Run(self.erasers, self.encoded, executor.class_obj)
+        before, self.run = self.run, Run(self.erasers, self.encoded, executor.class_obj, self.seen)
         try:
             return executor(*args, **kwargs)
         finally:
@@ -170,17 +180,16 @@ def step_of(sigmas: Tensor, sigma: float) -> int:
 
 
 def encoded_for(model: Any, clip: Any, erasers: Sequence[Eraser]) -> Encoded:
-    """The conditionings that erasers will ask for while sampling: only gates that probe the network need any.
+    """The conditionings that erasers will ask for while sampling: only gates that ask the network need any.
 
     Raises:
         UnlearnError: if some are needed and there is no text encoder.
     """
-    probing = [e for e in erasers if e.mode == "auto" and e.adapter.gate.text_closed < e.adapter.gate.text_open]
-    prompts = dict.fromkeys([text for eraser in probing for text in (eraser.adapter.concept.probe, "")])
+    prompts = asked_for(erasers)
     if prompts and clip is None:
+        asking = next(eraser for eraser in erasers if eraser.mode == "auto" and eraser.adapter.gate.asks_network)
         raise UnlearnError(
-            f"The gate of the eraser for {probing[0].adapter.concept.name!r} compares prompts; connect CLIP to "
-            "this node."
+            f"The gate of the eraser for {asking.adapter.concept.name!r} compares prompts; connect CLIP to this node."
         )
     denoiser = ComfyDenoiser(model, clip) if prompts else None
     return {prompt: denoiser.encode([prompt]) for prompt in prompts} if denoiser else {}

@@ -7,10 +7,12 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Settings
-from ..lora_unlearn.calibrate import FALSE_OPEN_RATE
+from ..lora_unlearn.bounds import FALSE_OPEN_RATE
 from ..lora_unlearn.checks import check_rate
 from ..lora_unlearn.erase import MODES
+from ..lora_unlearn.look import LOOK_MODES, LookMode
 from ..lora_unlearn.objectives import OBJECTIVES
+from ..lora_unlearn.promise import Promise
 from .families import family_of
 from .messages import told
 from .outcome import outcome
@@ -132,6 +134,20 @@ def rate_input() -> Any:
     )
 
 
+def look_input() -> Any:
+    """Who decides whether a prompt asks for the concept."""
+    return advanced(
+        io.Combo.Input(
+            "look",
+            options=list(LOOK_MODES),
+            default="text",
+            tooltip="Who decides whether a prompt asks for the concept. text: its words, for nothing. careful: the "
+            "network looks again at what the words leave closed, two evaluations for a new prompt. always: the "
+            "network alone.",
+        )
+    )
+
+
 def reference_input() -> Any:
     """What the concept becomes where the user names nothing."""
     return advanced(
@@ -174,6 +190,7 @@ class TrainEraser(io.ComfyNode):
                 bank_input(),
                 rate_input(),
                 reference_input(),
+                look_input(),
             ],
             outputs=[EraserType.Output(display_name="eraser", tooltip="The trained eraser.")],
         )
@@ -192,15 +209,16 @@ class TrainEraser(io.ComfyNode):
         cache: bool = True,
         bank: str = "",
         false_open_rate: float = FALSE_OPEN_RATE,
+        look: LookMode = "text",
         **settings: Any,
     ) -> io.NodeOutput:
         """Train, or take the kept eraser."""
         words = concept_of(concept, replace_with, keep, also)
         sides = (size, size) if size else None
-        check_rate(false_open_rate, family_of(model), words)
-        gate = {"own": bank_of(bank, words), "false_open_rate": false_open_rate}
-        order = Order(words, mode, Settings(**settings), sides, cache, **gate)
+        promise = Promise(bank_of(bank, words), false_open_rate, look)
+        check_rate(promise, family_of(model), words)
+        order = Order(words, mode, Settings(**settings), sides, cache, promise=promise)
         known = known_eraser(model, clip, order)
         adapter = train_eraser(model, clip, order)
-        said = told(outcome(model, clip, adapter, order.own)) if known is None else None
+        said = told(outcome(model, clip, adapter, promise.own)) if known is None else None
         return io.NodeOutput(adapter, ui=said)

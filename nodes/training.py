@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
-from ..lora_unlearn.calibrate import FALSE_OPEN_RATE
 from ..lora_unlearn.erase import Mode
 from ..lora_unlearn.errors import is_memory
 from ..lora_unlearn.estimate import Estimate, Remaining, duration, gigabytes, lowered, measure, planned
+from ..lora_unlearn.promise import USUAL, Promise
 from ..lora_unlearn.settings import for_family
 from ..lora_unlearn.sketches import Sketcher, moments
 from ..lora_unlearn.train import Progress
@@ -41,8 +41,7 @@ class Order:
         size: (height, width) of training pictures in pixels; None: the model's own.
         keep_on_disk: whether the eraser is looked for and kept on disk.
         may_lower_batch: when memory is scarce, train with a smaller batch instead of refusing.
-        own: prompts of the user that must stay closed.
-        false_open_rate: the largest share of ordinary prompts that may open the gate.
+        promise: of the gate.
         sketch: draws the concept under an unfinished eraser, for the node to show on the way; None: nothing is drawn.
     """
 
@@ -52,14 +51,15 @@ class Order:
     size: tuple[int, int] | None = None
     keep_on_disk: bool = True
     may_lower_batch: bool = False
-    own: tuple[str, ...] = ()
-    false_open_rate: float = FALSE_OPEN_RATE
+    promise: Promise = USUAL
     sketch: Callable[[Adapter], Image.Image] | None = field(default=None, compare=False)
 
     def fingerprint(self, model: Any, clip: Any) -> str:
         """The name under which the eraser is kept."""
         values = {"concept": asdict(self.concept), "settings": asdict(self.settings), "mode": self.mode}
-        gate = {"own": self.own, "false_open_rate": self.false_open_rate}
+        gate = asdict(self.promise)
+        if gate["look"] == "text":
+            del gate["look"]  # as fingerprints were before there was a choice
         return fingerprint(model, clip, {**values, **gate, "size": self.size})
 
 
@@ -133,8 +133,7 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             stop=interrupted,
             resume=CACHE.get_partial(key) if order.keep_on_disk else None,
             save=save,
-            own=order.own,
-            false_open_rate=order.false_open_rate,
+            promise=order.promise,
         )
     except comfy.model_management.InterruptProcessingException:
         bar.interrupted = True

@@ -10,11 +10,14 @@ import torch
 from modules import shared
 from torch import Tensor
 
-from lora_unlearn import Decision, Eraser, Guidance, UnlearnError
+from lora_unlearn import Adapter, Decision, Eraser, Guidance, UnlearnError
+from lora_unlearn.decisions import Looking
 from lora_unlearn.denoiser import Conditioning, Target
+from lora_unlearn.guidance import asked_for
 from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.hosts.unet import SELECTORS
+from lora_unlearn.look import Look
 from lora_unlearn.lora import Attachment, Lora, check_targets
 
 from . import model
@@ -35,8 +38,14 @@ class Pass:
             rows, their text, the machine.
     """
 
-    def __init__(self, erasers: Sequence[Eraser], encode: Callable[[list[str]], Conditioning], denoiser: Any) -> None:
-        self.erasers, self.encode, self.denoiser = erasers, encode, denoiser
+    def __init__(
+        self,
+        erasers: Sequence[Eraser],
+        encode: Callable[[list[str]], Conditioning],
+        denoiser: Any,
+        look: Looking,
+    ) -> None:
+        self.erasers, self.encode, self.denoiser, self.look = erasers, encode, denoiser, look
         self.guidances: list[tuple[list[int], Tensor, Guidance]] = []
 
     def guidance(self, call: UNetCall) -> Guidance:
@@ -45,7 +54,7 @@ class Pass:
         for pictures, known, guidance in self.guidances:
             if pictures == call.pictures and known.shape == text.shape and torch.equal(known, text):
                 return guidance
-        guidance = Guidance(self.erasers, self.encode, max(1, self.denoiser.total_steps))
+        guidance = Guidance(self.erasers, self.encode, max(1, self.denoiser.total_steps), self.look)
         self.guidances.append((call.pictures, text.clone(), guidance))
         return guidance
 
@@ -77,6 +86,8 @@ class Work:
         self.unet: Any = None
         self.attachments: list[Attachment] = []
         self.encoded: dict[str, Conditioning] = {}
+        self.denoiser: WebDenoiser | None = None
+        self.seen: dict[str, Tensor] = {}
         self.unwrap: Callable[[], None] | None = None
         self.rows: list[Row] | None = None
         self.cursor = 0
@@ -101,9 +112,17 @@ class Work:
             adapter = eraser.adapter
             places[adapter.lora] = choose(found, SELECTORS, adapter.settings.selector)
             check_targets(adapter.lora, places[adapter.lora])
-        self.encoded = encoded_for(sd_model, self.erasers)
+        self._prepare(sd_model)
         self.attachments = [lora.attach(targets) for lora, targets in places.items()]
         self._wrap()
+
+    def _prepare(self, sd_model: Any) -> None:
+        """Have ready what gates need that do not decide by the text alone, before the host brings its U-Net in."""
+        self.encoded, self.denoiser = {}, None
+        if prompts := asked_for(self.erasers):
+            self.denoiser = WebDenoiser(sd_model)
+            self.encoded = {prompt: self.denoiser.encode([prompt]) for prompt in prompts}
+        self.seen = {}
 
     def _wrap(self) -> None:
         """Stand in for the U-Net's forward, whatever stands there already."""
@@ -142,12 +161,23 @@ class Work:
             self.attach(shared.sd_model)
         denoiser = params.denoiser
         if not self.passes or self.passes[-1].denoiser is not denoiser:
-            self.passes.append(Pass(self.erasers, self.look_up, denoiser))
+            self.passes.append(Pass(self.erasers, self.look_up, denoiser, self.look))
         self.rows, self.cursor = rows_of_batch(params), 0
 
     def look_up(self, prompts: list[str]) -> Conditioning:
         """Conditionings that were encoded before the sampling, in the order of the prompts."""
         return Conditioning.cat(self.encoded[prompt] for prompt in prompts)
+
+    def look(self, adapter: Adapter, asked: Conditioning) -> Tensor:
+        """The second look at some of the host's prompts, by the U-Net as it is now but for what others put over it."""
+        assert self.denoiser is not None
+        self.denoiser.ready = True  # the host has brought the U-Net where it must be
+        forward = self.denoiser.unet.__dict__.pop("forward", None)
+        try:
+            return Look(self.denoiser, self.look_up, self.seen)(adapter, asked)
+        finally:
+            if forward is not None:
+                self.denoiser.unet.forward = forward
 
     def evaluate(self, plain: Callable[..., Tensor], args: tuple, kwargs: dict[str, Any]) -> Tensor:
         """One evaluation of the U-Net: the guidance's step; the host's own result for what is no step of a sampler."""
@@ -188,14 +218,6 @@ def rows_of_batch(params: Any) -> list[Row] | None:
     rows = [(True, picture) for picture, prompts in enumerate(listed) for _ in prompts]
     rows += [(False, picture) for picture in range(len(listed))]
     return rows if len(rows) == len(params.x) else None
-
-
-def encoded_for(sd_model: Any, erasers: Sequence[Eraser]) -> dict[str, Conditioning]:
-    """The conditionings that erasers will ask for while sampling: only gates that probe the network need any."""
-    probing = [e for e in erasers if e.mode == "auto" and e.adapter.gate.text_closed < e.adapter.gate.text_open]
-    prompts = dict.fromkeys([text for eraser in probing for text in (eraser.adapter.concept.probe, "")])
-    denoiser = WebDenoiser(sd_model) if prompts else None
-    return {prompt: denoiser.encode([prompt]) for prompt in prompts} if denoiser else {}
 
 
 CURRENT: list[Work] = []

@@ -32,8 +32,10 @@ ERASE = {
     "pictures": NUMBER,
     "own": TEXT,
     "false_open_rate": NUMBER,
+    "look": TEXT,
 }
-RESUME = {"name": TEXT, "previews": FLAG, "pictures": NUMBER, "own": TEXT, "false_open_rate": NUMBER}
+PROMISE = ("own", "false_open_rate", "look")
+RESUME = {"name": TEXT, "previews": FLAG, "pictures": NUMBER, **{name: ERASE[name] for name in PROMISE}}
 SUGGEST = {**dict.fromkeys(("concept", "also", "keep", "of"), TEXT), "count": NUMBER}
 TRY = {"name": TEXT, "prompt": TEXT}
 MOST = 100
@@ -69,7 +71,7 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
 
     def resume(fields: Fields) -> Fields:
         """Go on with an unfinished eraser, by default the latest."""
-        own: Fields = {name: fields.pop(name) for name in ("own", "false_open_rate") if name in fields}
+        own: Fields = {name: fields.pop(name) for name in PROMISE if name in fields}
         promise = promise_of(own) if own else None
         return {"name": studio.resume(**{"name": None, **QUIET, **fields}, promise=promise), **told(studio.state)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..adapter import Adapter
-from ..calibrate import FALSE_OPEN_RATE
+from ..bounds import FALSE_OPEN_RATE
 from ..describe import gate_lines
 from ..erase import recalibrated, usual_negatives
 from ..guidance import Eraser
@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     with quiet(), bars() as shown:
         denoiser = denoiser_for(open_model(args))
         check_family(Eraser(adapter), denoiser.family)
-        adapter = recalibrated(denoiser, adapter, [*negatives, *own], positives, rate, report=shown.of("calibrating"))
+        closed = [*negatives, *own]
+        adapter = recalibrated(denoiser, adapter, closed, positives, rate, shown.of("calibrating"), args.look)
     adapter.save(out)
     for line in gate_lines(adapter):
         say(line)

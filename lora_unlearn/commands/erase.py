@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..adapter import Adapter
 from ..bank import load_bank
-from ..calibrate import FALSE_OPEN_RATE
 from ..checks import check_rate, check_words
 from ..concept import Concept
 from ..denoiser import base_hash
@@ -20,6 +19,7 @@ from ..erase import LEAST_CHANGE, MODES, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..keep import Keeper
+from ..promise import USUAL, Promise
 from ..settings import Settings, for_family
 from ..suggest import suggest
 from ..train import Progress
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
     check_words(concept)
-    settings, own = settings_for(args), read_own(args.bank, concept)
+    settings = settings_for(args)
+    promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)
     out = output_file(args.out)
     check_replaceable(out)
     resumed = Adapter.load(out) if args.resume else None
@@ -43,12 +44,12 @@ def run(args: argparse.Namespace) -> int:
         size = (args.resolution,) * 2 if args.resolution else None
         denoiser = denoiser_for(pipe, size)
         check_size(denoiser, size)
-        check_rate(args.false_open_rate, denoiser.family, concept)
+        check_rate(promise, denoiser.family, concept)
         if resumed is not None:
             fitting = for_family(settings, denoiser.family)
             check_resumed(resumed, out, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command" if args.mode == "instant" else "repeat the command with --resume to go on"
-        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again, own, args.false_open_rate)
+        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again, promise)
         seconds = time.perf_counter() - started
         further = near_words(denoiser, concept) if adapter else []
     if adapter is None:
@@ -137,8 +138,7 @@ def erase_to(
     settings: Settings,
     resumed: Adapter | None = None,
     again: str = "repeat the command",
-    own: Sequence[str] = (),
-    false_open_rate: float = FALSE_OPEN_RATE,
+    promise: Promise = USUAL,
 ) -> Adapter | None:
     """Make an eraser and write it, with progress bars; an interrupted training is kept, marked as unfinished.
 
@@ -147,7 +147,7 @@ def erase_to(
         denoiser, concept, mode, settings: see `lora_unlearn.erase.erase`.
         resumed: an unfinished adapter to go on from.
         again: what to do after an interruption.
-        own, false_open_rate: see `lora_unlearn.erase.erase`.
+        promise: of the gate, see `lora_unlearn.erase.erase`.
 
     Returns:
         The finished adapter, or None after an interruption.
@@ -160,7 +160,7 @@ def erase_to(
         with bars() as shown, graceful() as stop:
             adapter = erase(
                 denoiser, concept, load_bank(denoiser.family), mode, settings, lambda p: show(shown, p),
-                stop, resumed, calibrating(shown, stop), keeper, own, false_open_rate,
+                stop, resumed, calibrating(shown, stop), keeper, promise,
             )  # fmt: skip
             if not (adapter.partial and stop()):
                 adapter.save(out)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from ..adapter import Adapter
-from ..calibrate import text_scores
 from ..guidance import Decision, Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
+from ..look import decide_prompts
 from .judge import Judge, Verdict
 from .prompts import EXTRA, MANY, Prompt, Protocol
 from .record import Shot, View, view
@@ -72,14 +72,13 @@ class Album:
 
 def plan(pipe: Any, eraser: Eraser, protocol: Protocol, seeds: Sequence[int], saving: Saving = NOTHING) -> list[Job]:
     """All prompts with their seeds: all of them, or one for the kinds with many sentences."""
-    texts = [prompt.text for prompt in protocol.prompts]
-    scores = text_scores(denoiser_for(pipe), eraser.adapter.gate, texts)
     known_shut = eraser.mode == "off" or eraser.strength == 0
-    shut = (
-        (scores < eraser.adapter.gate.text_closed) if eraser.mode == "auto" else torch.full((len(texts),), known_shut)
-    )
+    shut = [known_shut] * len(protocol.prompts)
+    if eraser.mode == "auto":
+        decided = decide_prompts(denoiser_for(pipe), eraser.adapter, [prompt.text for prompt in protocol.prompts])
+        shut = [decision.open is False for decision in decided]
     jobs = []
-    for prompt, closed in zip(protocol.prompts, shut.tolist(), strict=True):
+    for prompt, closed in zip(protocol.prompts, shut, strict=True):
         many, extra = prompt.kind in MANY, prompt.kind in EXTRA
         for index, seed in enumerate(seeds[: 1 if many else saving.extra if extra else None]):
             gated = not closed or within(index, 0 if many and saving.closed is not None else saving.closed)
@@ -191,6 +190,4 @@ class Studio:
         """The decision of a picture that was not drawn again, which the text alone gives."""
         if self.eraser.mode != "auto" or self.eraser.strength == 0:
             return Decision(False, by="mode")
-        gate = self.eraser.adapter.gate
-        score = float(text_scores(denoiser_for(self.pipe), gate, [job.prompt.text])[0])
-        return Decision(False, score, gate.text_closed, "text")
+        return decide_prompts(denoiser_for(self.pipe), self.eraser.adapter, [job.prompt.text])[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from ..calibrate import clopper_pearson
+from ..bounds import clopper_pearson
 
 Values = Sequence[Sequence[float]]
 """One list of values for each prompt: pictures of one prompt are not independent, prompts are."""

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..adapter import Adapter
 from ..denoiser import Conditioning
 from ..errors import UnlearnError
 from ..guidance import Eraser, Guidance
+from ..look import Look
 from .calls import NetworkCall
 from .diffusers import FlowDenoiser, UNetDenoiser, denoiser_for
 
@@ -72,7 +74,7 @@ def check_family(eraser: Eraser, family: str) -> None:
 def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence[Eraser], run: Run) -> Iterator[None]:
     network = denoiser.network
     plain, own = network.forward, network.__dict__.get("forward")
-    clock, encoded = Clock(), dict[str, Conditioning]()
+    clock, encoded, looking = Clock(), dict[str, Conditioning](), False
 
     def encode(prompts: list[str]) -> Conditioning:
         for prompt in prompts:
@@ -80,11 +82,23 @@ def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence
                 encoded[prompt] = denoiser.encode([prompt])
         return Conditioning.cat(encoded[prompt] for prompt in prompts)
 
+    seen = Look(denoiser, encode)
+
+    def look(adapter: Adapter, asked: Conditioning) -> Tensor:
+        nonlocal looking
+        looking = True
+        try:
+            return seen(adapter, asked)
+        finally:
+            looking = False
+
     def forward(*args: Any, **kwargs: Any) -> Any:
+        if looking:
+            return plain(*args, **kwargs)
         call = denoiser.host_call(plain, args, kwargs)
         index = clock.read(pipe.scheduler.timesteps, call)
         if clock.fresh or run.guidance is None:
-            run.guidance = Guidance(erasers, encode, len(pipe.scheduler.timesteps.unique_consecutive()))
+            run.guidance = Guidance(erasers, encode, len(pipe.scheduler.timesteps.unique_consecutive()), look)
         if index is None:
             run.guidance.evaluations = [spent + 1 for spent in run.guidance.evaluations]
             return plain(*args, **kwargs)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lora_unlearn import UnlearnError, calibrate, denoiser_for
-from lora_unlearn.calibrate import clopper_pearson, conformal_threshold
+from lora_unlearn.bounds import clopper_pearson, conformal_threshold
 
 
 @pytest.mark.parametrize("count,rate", [(99, 0.01), (143, 0.01), (19, 0.05), (200, 0.1)])
