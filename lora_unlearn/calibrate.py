@@ -56,7 +56,7 @@ def calibrate(
     gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0)  # counted with another threshold
     if gate.statistic in ("text", "look"):
         mode = look or gate.look_mode
-        gate = replace(gate, statistic="text", look=None)
+        gate = replace(gate, statistic="text", look=None, look_shape=(), look_prompts=0)
         share = share_of_text(mode, false_open_rate)
         check_enough(len(negatives), share)
         scores = text_scores(denoiser, gate, [*negatives, *positives])

@@ -203,7 +203,8 @@ def recalibrated(
     """
     if negatives is None:
         negatives = usual_negatives(denoiser.family, adapter.concept)
-    gate = calibrate(denoiser, adapter, negatives, positives, false_open_rate, report=report, look=look)
+    asked = replace(adapter, concept=_keeping(adapter.concept, adapter.instead))
+    gate = calibrate(denoiser, asked, negatives, positives, false_open_rate, report=report, look=look)
     return replace(adapter, gate=gate, base_hash=base_hash(denoiser))
 
 

@@ -198,6 +198,30 @@ def test_closed_gates_leave_every_byte(pipe, denoiser, mode, strength, gate):
     assert same_modules(modules, denoiser.network)
 
 
+def test_a_second_look_that_stays_closed_leaves_every_byte_and_is_taken_once_a_prompt(pipe, denoiser):
+    plain = draw(pipe)
+    shape = tuple(denoiser.initial_noise(1, torch.Generator()).shape[1:])
+    gate = Gate("text", text_closed=float("inf"), text_open=float("inf"), look=1.1, look_shape=shape)
+    with listening(denoiser.network) as calls, erasing(pipe, [Eraser(random_adapter(denoiser, gate=gate))]) as run:
+        assert torch.equal(draw(pipe), plain)
+        first = len(calls)
+        assert torch.equal(draw(pipe), plain)
+    assert [run.guidance.decisions(picture)[0].by for picture in (0, 1)] == ["look", "look"]
+    assert first - STEPS == 3 and len(calls) - first == STEPS  # two prompts at once, the concept, the empty prompt
+    assert all(-1 <= run.guidance.decisions(picture)[0].score <= 1 for picture in (0, 1))
+
+
+def test_a_second_look_knows_the_concept_in_pure_noise(pipe, denoiser):
+    shape = tuple(denoiser.initial_noise(1, torch.Generator()).shape[1:])
+    gate = Gate("look", 0.999, look=0.999, look_shape=shape)
+    adapter = random_adapter(denoiser, gate=gate)
+    with erasing(pipe, [Eraser(adapter)]) as run:
+        draw(pipe, [adapter.concept.probe, "a dog"])
+    one, other = (run.guidance.decisions(picture)[0] for picture in (0, 1))
+    assert one.open and one.score == pytest.approx(1, abs=1e-3)
+    assert not other.open and other.score < one.score
+
+
 def test_open_gates_change_the_picture_and_leave_no_trace(pipe, denoiser):
     plain, modules = draw(pipe), fingerprint(denoiser.network)
     with erasing(pipe, [Eraser(random_adapter(denoiser, size=2.0), 2.0, "on")]):
