@@ -118,6 +118,30 @@ def test_a_gate_that_probes_the_network_works_too(server, cat):
     (folder / "probing.safetensors").unlink()
 
 
+def test_a_second_look_by_the_hosts_own_network(server):
+    folder, marks = server.data / "models" / "lora-unlearn", server.call("/test/marks", {})
+    name = server.call("/lora-unlearn/v1/erase", {"concept": "cat", "preset": "quick", "look": "careful"})["name"]
+    assert server.wait_for_job()["phase"] == "done"
+    path = folder / f"{name}.safetensors"
+    made = Adapter.load(path)
+    assert made.gate.look_mode == "careful" and made.gate.look_shape == (4, 16, 16)
+    deaf = replace(made.gate, threshold=99.0, text_closed=99.0, text_open=99.0)
+    replace(made, gate=deaf).save(path)  # its text hears nothing: all is left to the look
+    for strength in (1.0, 2.0):
+        for cfg in (1.0, 5.0):
+            erased, closed = (
+                server.draw(prompt, True, name, strength, "auto", batch_size=2, cfg_scale=cfg) for prompt in (CAT, DOG)
+            )
+            assert all("open, score" in text for text in erased.infotexts)
+            assert all("closed, score" in text for text in closed.infotexts)
+            assert not same(erased.pictures, server.draw(CAT, batch_size=2, cfg_scale=cfg).pictures)
+            assert same(closed.pictures, server.draw(DOG, batch_size=2, cfg_scale=cfg).pictures)
+    answer = server.call("/lora-unlearn/v1/try", {"name": name, "prompt": CAT})
+    assert answer["open"] and "begins to draw" in answer["said"]
+    assert server.call("/test/marks", {}) == marks
+    path.unlink()
+
+
 def test_models_of_other_kinds_are_refused_in_one_sentence(server):
     told = server.call("/test/refusals", {})
     assert "an inpainting or editing model (9 channels)" in told["inpainting"]

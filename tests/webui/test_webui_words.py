@@ -82,6 +82,7 @@ def test_prompts_of_ones_own_and_the_bound_reach_the_eraser(server):
         ("erase", {"concept": "cat", "own": "cats\na cat"}, "asks for cat itself"),
         ("erase", {"concept": "cat", "own": "a\u0001"}, "binary data"),
         ("erase", {"concept": "cat", "false_open_rate": 0.5}, "share of mistakes must be a number"),
+        ("erase", {"concept": "cat", "look": "twice"}, "can't be decided by 'twice'"),
     ],
 )
 def test_bad_requests_get_one_sentence(server, cat, route, body, sentence):
@@ -95,7 +96,7 @@ def test_bad_requests_get_one_sentence(server, cat, route, body, sentence):
 
 def test_the_tab_and_the_routes_are_there(server):
     shown = {component["props"].get("elem_id") for component in server.call("/config")["components"]}
-    names = ("concept", "ask", "near", "neighbours", "own", "false_open_rate", "try", "library_try")
+    names = ("concept", "ask", "near", "neighbours", "own", "false_open_rate", "look", "try", "library_try")
     assert {f"lora_unlearn_{name}" for name in names} <= shown
     described = server.call("/openapi.json")["paths"]
     assert {f"{API}/suggest", f"{API}/try"} <= set(described)
