@@ -87,8 +87,9 @@ def multiple_instance(asked: Texts, others: Texts, extra: Extra, count: int = 1)
     prompt = torch.repeat_interleave(torch.arange(len(texts)), torch.tensor([len(text) for text in texts]))
 
     def pooled(responses: Tensor) -> Tensor:
-        total = torch.zeros(len(texts)).index_add(0, prompt, responses.exp().sum(1))
-        return total.log()
+        top = torch.full((len(texts),), -torch.inf).index_reduce(0, prompt, responses.detach().amax(1), "amax")
+        total = torch.zeros(len(texts)).index_add(0, prompt, (responses - top[prompt, None]).exp().sum(1))
+        return total.log() + top
 
     directions = fitted(torch.cat(texts), labels, moments(others), pooled, count)
     return lambda texts: strongest(texts, directions)

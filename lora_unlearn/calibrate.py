@@ -15,6 +15,7 @@ from .bounds import FALSE_OPEN_RATE, check_enough, clopper_pearson, conformal_th
 from .concept import Concept
 from .denoiser import Denoiser, derivative
 from .detectors import DETECTORS
+from .errors import UnlearnError
 from .gate import Gate, text_score
 from .look import Asked, LookMode, share_of_text, with_look
 from .sentences import sentences
@@ -50,7 +51,7 @@ def calibrate(
             between the two.
 
     Raises:
-        UnlearnError: if there are too few negatives for the rate.
+        UnlearnError: if there are too few negatives for the rate, or the gate can't read the text.
     """
     gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives, denoiser.family))
     gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0)  # counted with another threshold
@@ -61,6 +62,11 @@ def calibrate(
         check_enough(len(negatives), share)
         scores = text_scores(denoiser, gate, [*negatives, *positives])
         report(len(scores), len(scores))
+    elif look is not None:
+        raise UnlearnError(
+            "This eraser's gate watches pictures while they are drawn and can't read a prompt's text, so nobody can "
+            "look a second time; make the eraser anew."
+        )
     else:
         mode, share = "text", false_open_rate
         check_enough(len(negatives), share)

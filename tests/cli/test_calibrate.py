@@ -54,3 +54,18 @@ def test_prompts_of_ones_own_stand_beside_the_usual_ones(model, eraser, run, ref
     assert Adapter.load(out).gate.negatives == 18
     prompts.write_text("a cat\n")
     assert "asks for cat itself" in refused(*words, "--bank", prompts)
+
+
+def test_a_second_look_is_taken_up_and_left_off(run, refused, eraser, model, tmp_path):
+    made, careful = tmp_path / "made.safetensors", tmp_path / "careful.safetensors"
+    assert run("erase", "--checkpoint", "demo", "--concept", "cat", "--mode", "instant", "--out", made)[0] == 0
+    words = ("calibrate", "--checkpoint", "demo", "--false-open-rate", 0.1)
+    code, said, _ = run(*words, "--adapter", made, "--out", careful, "--look", "careful")
+    assert code == 0 and "second look: what the text leaves closed opens" in said
+    assert Adapter.load(careful).gate.look_mode == "careful"
+    said = run("try", "--checkpoint", "demo", "--adapter", careful, "--prompt", "a dog", "a cat")[1].splitlines()
+    assert said[0].startswith("a dog: Stays closed") and said[1].startswith('a cat: Opens because of "cat"')
+    code, _, _ = run(*words, "--adapter", careful, "--look", "text")
+    assert code == 0 and Adapter.load(careful).gate.look is None
+    said = refused("calibrate", "--checkpoint", model, "--adapter", eraser, "--look", "careful", "--out", careful)
+    assert "can't read a prompt's text" in said

@@ -45,6 +45,7 @@ def test_words_are_split_at_commas_and_trimmed():
         ({"concept": "cat", "own": "my cat\nCATS"}, "asks for cat itself"),
         ({"concept": "cat", "false_open_rate": "often"}, "share of mistakes must be a number from 0.001 to 0.1"),
         ({"concept": "cat", "false_open_rate": 0.5}, "share of mistakes must be"),
+        ({"concept": "cat", "look": "twice"}, "can't be decided by 'twice'; choose one of text, careful, always"),
     ],
 )
 def test_a_bad_field_is_named(fields, said, refused):

@@ -232,6 +232,15 @@ def test_what_was_promised_holds_after_a_resume(studio, order):
     assert studio.library.load("cat").gate.false_open_rate == 0.05
 
 
+def test_a_second_look_is_measured_when_it_is_asked_for_and_kept_by_a_new_measurement(studio, order):
+    studio.erase(order(look="careful"))
+    assert studio.join(120).phase == "done", studio.state.message
+    assert studio.library.load("cat").gate.look_mode == "careful"
+    studio.calibrate("cat")
+    assert studio.join(120).phase == "done", studio.state.message
+    assert studio.library.load("cat").gate.look_mode == "careful"
+
+
 def test_a_bound_for_which_the_bank_is_too_small_is_refused_before_the_training(studio, order):
     studio.erase(order(false_open_rate=0.001))
     state = studio.join(60)
