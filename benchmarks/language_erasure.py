@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks import common
+from benchmarks.encoders import Remembered
 from benchmarks.relative.captions import held_out
 from benchmarks.relative.model import FOLDER, load_language_relative, load_relative_judge
 from benchmarks.relative.words import THINGS
@@ -49,6 +50,7 @@ def main() -> None:
 def measure_all(folder: Path, concepts: Sequence[str], options: Any) -> None:
     """One file for every concept, mode and seed."""
     pipe, judge = load_language_relative(), load_relative_judge()
+    reader = Remembered(denoiser_for(pipe))
     for seed in range(options.seeds):
         for name in concepts:
             for mode in options.modes.split(","):
@@ -58,17 +60,17 @@ def measure_all(folder: Path, concepts: Sequence[str], options: Any) -> None:
                         "mode": mode,
                         "concept": name,
                         "seed": seed,
-                        **measured(pipe, judge, name, mode, seed, options),
+                        **measured(pipe, reader, judge, name, mode, seed, options),
                     }
                     path.write_text(json.dumps(row), encoding="utf-8")
                     print(row, flush=True)
 
 
-def measured(pipe: Any, judge: Any, name: str, mode: Any, seed: int, options: Any) -> dict[str, Any]:
+def measured(pipe: Any, reader: Any, judge: Any, name: str, mode: Any, seed: int, options: Any) -> dict[str, Any]:
     """One eraser, always on and behind its gate."""
     with torch.enable_grad():
         settings = replace(MODES[mode], seed=seed)
-        adapter = erase(denoiser_for(pipe), Concept(name), load_bank("language"), mode, settings)
+        adapter = erase(reader, Concept(name), load_bank("language"), mode, settings)
     known = json.loads((FOLDER / "language.json").read_text(encoding="utf-8"))["things"]
     names = [word for word, share in known[name]["names"].items() if share >= DRAWN]
     others = [thing for thing in THINGS if thing != name][seed % 2 :: 2]
@@ -77,7 +79,7 @@ def measured(pipe: Any, judge: Any, name: str, mode: Any, seed: int, options: An
     rest = [held_out(thing, i) for i, thing in enumerate(others)]
     prompts, start = target + alike + rest, len(target + alike)
     plain, erased = (shown(pipe, judge, prompts, seed, erasers) for erasers in ((), [Eraser(adapter, 1.0, "on")]))
-    gate, scores = adapter.gate, text_scores(denoiser_for(pipe), adapter.gate, prompts)
+    gate, scores = adapter.gate, text_scores(reader, adapter.gate, prompts)
     opened = (scores >= gate.threshold).tolist()
     closed = [i for i in range(start, len(prompts)) if not opened[i]][:AGAIN]
     untouched, gated = (  # in one batch's size: another size rounds otherwise

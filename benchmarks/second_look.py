@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from benchmarks import common
+from benchmarks.encoders import Remembered
 from benchmarks.language import CHOSEN, HELD_OUT, grouped
 from benchmarks.language_erasure import DRAWN
 from benchmarks.relative.model import FOLDER, load_language_relative
@@ -25,7 +25,6 @@ from lora_unlearn import Adapter, Concept, Settings, denoiser_for, load_bank
 from lora_unlearn.bank import Parts
 from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.calibrate import text_scores
-from lora_unlearn.denoiser import Conditioning
 from lora_unlearn.erase import without_concept
 from lora_unlearn.look import LOOK_MODES, Asked, LookMode, look_scores, share_of_text, with_look
 from lora_unlearn.lora import Lora
@@ -35,25 +34,6 @@ CONCEPTS = ("cat", "dog", "horse", "bicycle", "bird", "cow")
 """Objects of the language relative with captions in COCO."""
 MOST = {"own word": 200, "other words": 200, "without": 1000, "ordinary": 400}
 """Prompts that are asked of each group."""
-
-
-class Remembered:
-    """A denoiser that encodes every prompt once."""
-
-    def __init__(self, denoiser: Any) -> None:
-        self.denoiser = denoiser
-        self.known: dict[str, Tensor] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.denoiser, name)
-
-    def encode(self, prompts: Sequence[str]) -> Conditioning:
-        """As the denoiser's, rows padded with zeros to one length."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
-        if new:
-            self.known |= dict(zip(new, self.denoiser.encode(new).tensors["text"], strict=True))
-        rows = [self.known[prompt] for prompt in prompts]
-        return Conditioning({"text": nn.utils.rnn.pad_sequence(rows, batch_first=True)})
 
 
 def main() -> None:

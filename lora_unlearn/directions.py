@@ -11,11 +11,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .denoiser import Conditioning
+from .denoiser import Conditioning, Denoiser
 from .errors import UnlearnError
 
 RIDGE = 0.2
 """Of the gate's direction, see `docs/language.md`."""
+QUIET = 1e-6
+"""Components that count less than this share of the mean one are not heard at all."""
 KEPT_EFFECT = 0.95
 """The share of the closed form's effect on the concept's tokens that its directions must keep."""
 
@@ -23,6 +25,34 @@ KEPT_EFFECT = 0.95
 def tokens(conditioning: Conditioning) -> Tensor:
     """All token embeddings of all rows, (rows * tokens, width), in float32."""
     return conditioning.tensors["text"].flatten(0, 1).float()
+
+
+def heard(denoiser: Denoiser, width: int) -> Tensor:
+    """How much a model makes of each component of a token, (width,), 1 on average.
+
+    The norms of the columns of the layers that read the prompt. Of two text encoders side by side one may be loud and
+    hardly used: measured by this and not by its own size it chooses neither directions nor what the gate hears.
+    """
+    for selector in ("cross_kv", "context"):
+        try:
+            weights = [target.weight for target in denoiser.linears(selector).values() if target.shape[1] == width]
+        except UnlearnError:  # this family has no such layers
+            continue
+        if weights:
+            return loudness(weights)
+    return torch.ones(width)
+
+
+def loudness(weights: Iterable[Tensor]) -> Tensor:
+    """The root of the sum of squares of each column of weights (out, width), 1 on average: (width,)."""
+    found = torch.stack([weight.detach().float().square().sum(0).cpu() for weight in weights]).sum(0).sqrt()
+    return found / found.mean().clamp_min(1e-12)
+
+
+def louder(conditioning: Conditioning, scale: Tensor) -> Conditioning:
+    """Texts with each component scaled."""
+    text = conditioning.tensors["text"]
+    return Conditioning({"text": text.float() * scale.to(text.device)})
 
 
 def token_edit(
@@ -129,20 +159,24 @@ class Moments:
         return torch.as_tensor(self.outer) / max(1.0, self.count) - torch.outer(self.mean, self.mean)
 
 
-def fisher(target: Moments, others: Moments, ridge: float = RIDGE) -> Tensor:
+def fisher(target: Moments, others: Moments, ridge: float = RIDGE, scale: Tensor | None = None) -> Tensor:
     """Fisher's direction, (width,): what tells target tokens from others, in units of the target's own spread.
 
     Args:
         ridge: relative to the mean variance of the others' components.
+        scale: how much each component counts, (width,), see `heard`; default: all the same.
 
     Raises:
         UnlearnError: if an embedding is not finite.
     """
     spread = others.covariance
+    scale = torch.ones(len(spread)) if scale is None else scale
+    scale = scale.to(spread)
+    spread = scale[:, None] * spread * scale
     spread = spread + ridge * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
     if not bool(torch.isfinite(spread).all() and torch.isfinite(target.mean).all()):
         raise UnlearnError(
             "The text encoder returns values that are not finite; load it in float32, or take another checkpoint."
         )
-    direction = torch.linalg.solve(spread, target.mean - others.mean)
+    direction = scale * torch.linalg.solve(spread, scale * (target.mean - others.mean))
     return direction / (direction @ target.covariance @ direction).clamp_min(1e-12).sqrt()

@@ -15,7 +15,7 @@ from .bank import PLAIN
 from .calibrate import CHUNK
 from .concept import Concept, is_style
 from .denoiser import Conditioning, Denoiser
-from .directions import Moments, fisher
+from .directions import Moments, fisher, heard, louder
 from .gate import kappa
 from .reaction import energy
 
@@ -82,13 +82,14 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     for text in texts:
         others.add(text)
     target = denoiser.encode([prompt for prompt, _ in concept.pairs()])
-    direction = fisher(Moments().add(target), others)
+    scale = heard(denoiser, len(others.mean))
+    direction = fisher(Moments().add(target), others, scale=scale)
     named = denoiser.encode([f"{PLAIN} {word}" for word in concept.words])
     own = _strongest(named, direction).mean()
     found = torch.cat([_strongest(text, direction) for text in texts])
-    means = torch.cat([_mean(text) for text in texts])
+    means = torch.cat([_mean(louder(text, scale)) for text in texts])
     centre = means.mean(0)
-    close = torch.nn.functional.cosine_similarity(means - centre, _mean(named).mean(0) - centre, dim=1)
+    close = torch.nn.functional.cosine_similarity(means - centre, _mean(louder(named, scale)).mean(0) - centre, dim=1)
     other = found <= (found.median() + own) / 2
     return [nouns[i] for i in close.argsort(descending=True).tolist() if other[i]]
 

@@ -13,7 +13,7 @@ from .bounds import FALSE_OPEN_RATE
 from .calibrate import CHUNK, decided, text_scores
 from .concept import Concept
 from .denoiser import Denoiser
-from .directions import Moments, fisher
+from .directions import Moments, fisher, heard
 from .gate import Gate, encode_direction
 from .sentences import sentences
 
@@ -32,7 +32,7 @@ def text_gate(
     """Find the direction, set the threshold, and ask other prompts how well it does.
 
     Args:
-        denoiser: asked to encode, nothing else.
+        denoiser: asked to encode, and for the layers that read the prompt.
         parts: ordinary prompts without the concept.
         own: prompts that the user usually draws: they shape the direction, and by themselves bound the threshold.
         false_open_rate: the bound on false openings, for prompts like `parts.calibrate`.
@@ -48,7 +48,8 @@ def text_gate(
     count = Count(sum(map(len, groups)) + len(kept), report)
     others, target = (moments(denoiser, group, count) for group in groups[:2])
     moments(denoiser, kept, count, others, KEPT_WEIGHT)
-    gate = Gate(statistic="text", direction=encode_direction(fisher(target, others)))
+    scale = heard(denoiser, len(others.mean))
+    gate = Gate(statistic="text", direction=encode_direction(fisher(target, others, scale=scale)))
     closed, opened, judged = (text_scores(denoiser, gate, group, count) for group in groups[2:])
     gate = decided(gate, groups[2], closed, opened, concept, false_open_rate, len(own))
     judged_open, heard_open = (int((scores >= gate.threshold).sum()) for scores in (judged, opened))

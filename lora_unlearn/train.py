@@ -14,7 +14,7 @@ from torch import Tensor
 from .activations import offloaded, scaled_backward
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, Target
-from .directions import discriminant, enough_factors, token_edit, tokens
+from .directions import QUIET, discriminant, enough_factors, louder, loudness, token_edit, tokens
 from .errors import UnlearnError
 from .lora import Lora, LoraLayer, new_lora
 from .objectives import OBJECTIVES
@@ -233,12 +233,21 @@ def closed_form(targets: dict[str, Target], prompts: Prompts, rank: int, gamma: 
     Raises:
         UnlearnError: if one of the layers does not read the prompt.
     """
-    edit = token_edit(*prompts.text_pairs, prompts.keep[:SHAPING], prompts.empty, gamma)
-    weights = {name: target.weight.detach().float() for name, target in targets.items()}
     for name, target in targets.items():
-        check_reads(name, target, len(edit))
-    down, rest = enough_factors(edit, rank, tokens(prompts.text_pairs[0]), weights.values())
-    return Lora({name: LoraLayer(down, weight @ rest.T.to(weight.device), 1.0) for name, weight in weights.items()})
+        check_reads(name, target, prompts.empty.tensors["text"].shape[-1])
+    scale = loudness(target.weight for target in targets.values())  # tokens are taken as the layers hear them
+    groups = (louder(group, scale) for group in (*prompts.text_pairs, prompts.keep[:SHAPING], prompts.empty))
+    concept, reference, keep, empty = groups
+    edit = token_edit(concept, reference, keep, empty, gamma)
+    ears = {name: place.weight.detach().float() for name, place in targets.items()}
+    ears = {name: weight / scale.clamp_min(QUIET).to(weight.device) for name, weight in ears.items()}
+    down, rest = enough_factors(edit, rank, tokens(concept), ears.values())
+    return Lora(
+        {
+            name: LoraLayer(down * scale.to(down.device), weight @ rest.T.to(weight.device), 1.0)
+            for name, weight in ears.items()
+        }
+    )
 
 
 def _fit(
