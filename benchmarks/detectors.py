@@ -82,6 +82,12 @@ def logistic(asked: Texts, others: Texts, extra: Extra) -> Score:
 
 def multiple_instance(asked: Texts, others: Texts, extra: Extra, count: int = 1) -> Score:
     """A penalised logistic fit of prompts by their strongest token (smoothed while it is fitted)."""
+    directions = multiple_directions(asked, others, count)
+    return lambda texts: strongest(texts, directions)
+
+
+def multiple_directions(asked: Texts, others: Texts, count: int = 1) -> Tensor:
+    """The directions of `multiple_instance`, (count,D)."""
     texts = [*asked, *others]
     labels = torch.cat([torch.ones(len(asked)), torch.zeros(len(others))])
     prompt = torch.repeat_interleave(torch.arange(len(texts)), torch.tensor([len(text) for text in texts]))
@@ -91,8 +97,7 @@ def multiple_instance(asked: Texts, others: Texts, extra: Extra, count: int = 1)
         total = torch.zeros(len(texts)).index_add(0, prompt, (responses - top[prompt, None]).exp().sum(1))
         return total.log() + top
 
-    directions = fitted(torch.cat(texts), labels, moments(others), pooled, count)
-    return lambda texts: strongest(texts, directions)
+    return fitted(torch.cat(texts), labels, moments(others), pooled, count)
 
 
 def fitted(
@@ -135,6 +140,14 @@ def values_of_layers(asked: Texts, others: Texts, extra: Extra) -> Score:
     return lambda texts: score([text @ factor for text in texts])
 
 
+def summed_directions(asked: Texts, others: Texts, extra: Extra) -> Score:
+    """Fisher's direction and that of `multiple_instance`, each in units of the ordinary tokens' spread, added."""
+    rest = moments(others)
+    directions = [fisher(moments(asked), rest), multiple_directions(asked, others)[0]]
+    directions = [direction / (direction @ rest.covariance @ direction).sqrt() for direction in directions]
+    return lambda texts: strongest(texts, sum(directions)[None])
+
+
 def spm(asked: Texts, others: Texts, extra: Extra) -> Score:
     """SPM's facilitated transport (arXiv 2312.16145), the cosine of whole padded prompts; its share of words in common
     is left out, as a prompt's words alone are no matter of an encoder."""
@@ -169,6 +182,7 @@ DETECTORS: dict[str, Callable[[Texts, Texts, Any], Score]] = {
     "logistic, tokens": logistic,
     "multiple instance": multiple_instance,
     "multiple instance, three": three_instances,
+    "Fisher and multiple instance": summed_directions,
     "SPM, cosine": spm,
     "Semantic Surgery": semantic_surgery,
 }

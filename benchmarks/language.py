@@ -165,7 +165,8 @@ def on_captions(
     concept = named(denoiser, name, options)
     gate = gate_for(denoiser, concept, options)
     row: dict[str, Any] = {"concept": name}
-    for group, prompts in grouped(name, captions, words).items():
+    apart = (words[0], words[1], f"{words[2]} {' '.join(concept.also).lower()}")  # a ticked word is meant
+    for group, prompts in grouped(name, captions, apart).items():
         if len(prompts) >= LEAST:
             row[group] = float((text_scores(denoiser, gate, prompts) >= gate.threshold).float().mean())
         else:
