@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -9,7 +10,7 @@ from comfy_api.v0_0_2 import io
 from ..lora_unlearn import Settings
 from ..lora_unlearn.bounds import FALSE_OPEN_RATE
 from ..lora_unlearn.checks import check_rate
-from ..lora_unlearn.erase import MODES
+from ..lora_unlearn.erase import MODES, Mode
 from ..lora_unlearn.look import LOOK_MODES, LookMode
 from ..lora_unlearn.objectives import OBJECTIVES
 from ..lora_unlearn.promise import Promise
@@ -161,6 +162,11 @@ def reference_input() -> Any:
     )
 
 
+def settings_of(mode: Mode, values: dict[str, Any]) -> Settings:
+    """A mode's settings with what the user changed: a value left as the node shows it at first is the mode's own."""
+    return replace(MODES[mode], **{name: value for name, value in values.items() if value != getattr(DEFAULT, name)})
+
+
 class TrainEraser(io.ComfyNode):
     """Train an eraser for the loaded model."""
 
@@ -171,7 +177,8 @@ class TrainEraser(io.ComfyNode):
             "mode",
             options=list(MODES),
             default="fast",
-            tooltip="fast: recorded trajectories. instant: from the text alone. paper: UnGuide as released, slow.",
+            tooltip="fast: recorded trajectories. instant: from the text alone. paper: UnGuide as released, slow. "
+            "Settings that you leave as they are take the mode's own values.",
         )
         return schema(
             node_id="LoraUnlearnTrainEraser",
@@ -217,7 +224,7 @@ class TrainEraser(io.ComfyNode):
         sides = (size, size) if size else None
         promise = Promise(bank_of(bank, words), false_open_rate, look)
         check_rate(promise, family_of(model), words)
-        order = Order(words, mode, Settings(**settings), sides, cache, promise=promise)
+        order = Order(words, mode, settings_of(mode, settings), sides, cache, promise=promise)
         known = known_eraser(model, clip, order)
         adapter = train_eraser(model, clip, order)
         said = told(outcome(model, clip, adapter, promise.own)) if known is None else None

@@ -109,4 +109,12 @@ def test_a_node_trains_with_it(run):
     assert run({**graph, "2": ("LoraUnlearnTrainEraser", TRAINED)}).outputs["2"][0][0].gate.look is None
 
 
+def test_settings_left_as_they_are_take_the_modes_own(pack):
+    node, modes = pack("nodes.train_eraser"), pack("lora_unlearn.erase").MODES
+    shown = {name: getattr(node.DEFAULT, name) for name in ("rank", "gamma", "objective", "down", "iterations")}
+    for mode, settings in modes.items():
+        assert node.settings_of(mode, shown) == settings
+        assert node.settings_of(mode, {**shown, "rank": 7}).rank == 7
+
+
 TRAINED = {"model": ("1", 0), "clip": ("1", 1), "concept": "cat", "mode": "instant", "iterations": 1}
