@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,15 @@ from .concept import Concept
 from .errors import UnlearnError
 from .files import read_safetensors, write_safetensors
 from .formats import from_stock, to_stock
-from .gate import Gate
+from .gate import Gate, decode_direction
 from .lora import Lora
 from .settings import Settings
-from .strict import typed
+from .strict import fields_of, read_json
 
 FORMAT_VERSION = 1
 KEY = "lora_unlearn"
+PLAIN = ("family", "base_hash", "prediction_type", "mode", "partial", "redirected", "iterations", "evaluations")
+"""Fields of `Adapter` that stand in the metadata as they are; "instead" came later and may be missing."""
 
 
 @dataclass
@@ -59,7 +63,7 @@ class Adapter:
         """Write a kohya-format safetensors, atomically; returns its path.
 
         Raises:
-            UnlearnError: if the file cannot be written.
+            UnlearnError: if the file cannot be written, or half precision cannot hold the values.
         """
         path = Path(path)
         write_safetensors(path, to_stock(self.lora, self.family), self.metadata())
@@ -72,24 +76,13 @@ class Adapter:
         Raises:
             UnlearnError: if the file is damaged, not finite, an ordinary LoRA, or written by a newer version.
         """
-        tensors, metadata = read_safetensors(Path(path), check_finite=True)
-        values = parse_metadata(metadata, Path(path))
+        path = Path(path)
+        tensors, metadata = read_safetensors(path, True, lambda found: parse_metadata(found, path))
+        values = parse_metadata(metadata, path)
         try:
-            names = values.pop("modules")
-            concept: dict[str, Any] = {
-                name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("concept").items()
-            }
-            return typed(
-                cls(
-                    from_stock(tensors, names, values["family"]),
-                    typed(Concept(**concept)),
-                    typed(Settings(**values.pop("settings"))),
-                    typed(Gate.from_dict(values.pop("gate"))),
-                    **values,
-                )
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UnlearnError(f"The metadata of {path} is damaged ({error}); export the eraser again.") from error
+            return cls(lora=from_stock(tensors, values["modules"], values["family"]), **_parts(values))
+        except UnlearnError as error:
+            raise UnlearnError(f"{path} cannot be used: {error}") from error
 
     def metadata(self) -> dict[str, str]:
         """Our own block under "lora_unlearn", and the fields that other tools show."""
@@ -100,9 +93,8 @@ class Adapter:
             "gate": self.gate.to_dict(),
             "modules": self.lora.names,
         }
-        plain = ("family", "base_hash", "prediction_type", "mode", "partial", "redirected", "iterations", "evaluations")
         own["instead"] = self.instead
-        own |= {name: getattr(self, name) for name in plain}
+        own |= {name: getattr(self, name) for name in PLAIN}
         rank = self.lora.rank
         return {
             KEY: json.dumps(own),
@@ -130,8 +122,8 @@ ARCHITECTURES = {
 BASE_VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0", "sd3": "sd3", "flux": "flux1"}
 
 
-def parse_metadata(metadata: dict[str, str], path: Path) -> dict[str, Any]:
-    """Our own block of a file's metadata.
+def parse_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Our own block of a file's metadata, checked: `Adapter.load` can't fail over it any more.
 
     Raises:
         UnlearnError: if there is none, it is damaged, or its version is newer.
@@ -139,10 +131,62 @@ def parse_metadata(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     if KEY not in metadata:
         raise UnlearnError(f"{path} is not one of our erasers but an ordinary file; load it with a LoRA loader.")
     try:
-        values = json.loads(metadata[KEY])
+        values = read_json(metadata[KEY])
         version = values.pop("format_version")
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UnlearnError(f"The metadata of {path} is damaged ({error}); export the eraser again.") from error
-    if version != FORMAT_VERSION:
-        raise UnlearnError(f"{path} has format version {version}, this program reads {FORMAT_VERSION}; update it.")
+        if version != FORMAT_VERSION:
+            raise UnlearnError(
+                f"{path} has format version {str(version)[:20]}, this program reads {FORMAT_VERSION}; update it."
+            )
+        _check_modules(values["modules"])
+        Adapter(Lora({}), **_parts(values))
+    except UnlearnError as error:
+        raise error if str(path) in str(error) else _damaged(path, error) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _damaged(path, error) from error
     return values
+
+
+def _damaged(path: Path, error: Exception) -> UnlearnError:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return UnlearnError(f"The metadata of {path} is damaged ({reason[:300].rstrip('.')}); export the eraser again.")
+
+
+def _parts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an `Adapter` but for its LoRA, from our block.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: if something is missing, unknown or not what it should be.
+    """
+    gate = Gate.from_dict(values["gate"])
+    fields_of(Gate, values["gate"])
+    _check_gate(gate)
+    parts = {name: value for name, value in values.items() if name not in ("modules", "concept", "settings", "gate")}
+    return {
+        "concept": Concept(**fields_of(Concept, values["concept"])),
+        "settings": Settings(**fields_of(Settings, values["settings"])),
+        "gate": gate,
+        **fields_of(Adapter, parts),
+    }
+
+
+def _check_modules(names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) and 0 < len(name) < 1000 for name in names):
+        raise TypeError("modules are no list of names")
+    if not names or len(set(names)) < len(names):
+        raise TypeError("modules are missing or named twice")
+
+
+def _check_gate(gate: Gate) -> None:
+    """Refuse a gate that could not decide.
+
+    Raises:
+        ValueError: saying why.
+    """
+    if gate.text_closed > gate.text_open:
+        raise ValueError(f"the gate closes below {gate.text_closed:g} and opens from {gate.text_open:g} up")
+    if gate.statistic == "text" and not (math.isfinite(gate.text_closed) and math.isfinite(gate.text_open)):
+        raise ValueError("the gate reads the text and has no bounds for it")
+    if gate.look is not None and (len(gate.look_shape) != 3 or not all(0 < side <= 65536 for side in gate.look_shape)):
+        raise ValueError(f"the gate looks at noise of the shape {str(gate.look_shape)[:40]}")
+    if not decode_direction(gate.direction).isfinite().all():
+        raise ValueError("the gate's direction is not finite")

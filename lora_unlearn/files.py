@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
+import stat
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,10 +24,20 @@ PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
 """Files with these names are read by unpickling elsewhere, which can run any code: they are refused."""
 PICKLE_STARTS = (b"PK\x03\x04", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
 """First bytes of torch's zip archives and of bare pickles."""
+LONGEST_NAME = 200
+"""Bytes of a file name that a user typed; systems allow 255, and the temporary file beside it has a longer one."""
+MADE_BY = "lora-unlearn"
+"""What stands in a picture's field "Software"."""
+_HOST = re.sub(r"[^A-Za-z0-9-]", "_", platform.node())[:40]
+_TEMPORARY = re.compile(rf"\.lora-unlearn\.{re.escape(_HOST)}\.(\d{{1,9}})\.[0-9a-f]{{32}}\.tmp")
+_SWEPT: set[Path] = set()
+"""Folders that this process has already cleaned up."""
 WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789")}
 
 
-def read_safetensors(path: str | Path, check_finite: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(
+    path: str | Path, check_finite: bool = False, check: Callable[[dict[str, str]], object] = lambda metadata: None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a whole safetensors file into memory.
 
     The tensors are copies, so the file may be replaced while they are in use.
@@ -31,6 +45,7 @@ def read_safetensors(path: str | Path, check_finite: bool = False) -> tuple[dict
     Args:
         path: the file.
         check_finite: also refuse tensors that hold NaN or infinity.
+        check: gets the metadata before any tensor is read; what it raises ends the reading.
 
     Returns:
         The tensors by name, and the file's metadata (empty if it has none).
@@ -41,6 +56,7 @@ def read_safetensors(path: str | Path, check_finite: bool = False) -> tuple[dict
     path = check_safetensors(path)
     with _opened(path) as file:
         metadata = file.metadata() or {}
+        check(metadata)
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     if check_finite:
         _check_finite(path, tensors)
@@ -78,10 +94,19 @@ def check_safetensors(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() in PICKLE_SUFFIXES:
         raise UnlearnError(_pickle_message(path))
-    if path.is_dir():
+    try:
+        found = path.stat()
+    except ValueError as error:
+        raise UnlearnError(f"{str(path)!r} can't be the name of a file ({error}); check it.") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnlearnError(f"{path} does not exist; check the name and the folder.") from error
+    except OSError as error:
+        shown = f"{str(path)[:80]}..." if error.errno == errno.ENAMETOOLONG else str(path)
+        raise UnlearnError(f"{shown} could not be read ({_reason(error)}); check name and permissions.") from error
+    if stat.S_ISDIR(found.st_mode):
         raise UnlearnError(f"{path} is a folder; name a .safetensors file in it.")
-    if not path.is_file():
-        raise UnlearnError(f"{path} does not exist; check the name and the folder.")
+    if not stat.S_ISREG(found.st_mode):
+        raise UnlearnError(f"{path} is no ordinary file; name a .safetensors file.")
     return path
 
 
@@ -89,6 +114,8 @@ def check_safetensors(path: str | Path) -> Path:
 def _opened(path: Path) -> Iterator:
     """Open a safetensors file; whatever goes wrong while reading becomes one sentence."""
     try:
+        with path.open("rb"):  # safetensors calls every file missing that it may not open
+            pass
         with safe_open(path, framework="pt") as file:
             yield file
     except OSError as error:
@@ -145,34 +172,90 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_image(path: str | Path, image: Image.Image) -> None:
-    """Write a PNG file in one step, like `write_safetensors`.
+    """Write a PNG file that says who made it in one step, like `write_safetensors`.
+
+    Raises:
+        UnlearnError: if the place is not writable or full; an older file is then left as it was.
+    """
+    made = PngImagePlugin.PngInfo()
+    made.add_text("Software", MADE_BY)
+    with _replacing(Path(path)) as temporary:
+        image.save(temporary, format="PNG", pnginfo=made)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file in one step, like `write_safetensors`.
 
     Raises:
         UnlearnError: if the place is not writable or full; an older file is then left as it was.
     """
     with _replacing(Path(path)) as temporary:
-        image.save(temporary, format="PNG")
+        temporary.write_bytes(content)
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `path` if the block ends well and vanishes if it does not."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    """Yield a temporary path that takes the place of `path` if the block ends well and vanishes if it does not.
+
+    A link stays a link, its file is replaced; the new file may be read by whom the old one was.
+    """
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target = Path(os.path.realpath(path))
+        _check_unlocked(path, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent)
+        temporary = target.with_name(f".lora-unlearn.{_HOST}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
         temporary.touch()
-        mode = temporary.stat().st_mode  # safetensors may make files that their owner alone can read
+        mode = (target if target.is_file() else temporary).stat().st_mode  # safetensors may make files for us alone
         yield temporary
         temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except (OSError, SafetensorError) as error:
         remedy = "free some space and try again" if _is_full(error) else "choose a place that you may write to"
         raise UnlearnError(f"{path} could not be written ({_reason(error)}); {remedy}.") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _check_unlocked(path: Path, target: Path) -> None:
+    """Refuse to replace a file that may not be written to, which a folder's permissions alone would allow."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(mode) and not (mode & 0o222 and os.access(target, os.W_OK)):
+        raise UnlearnError(f"{path} is write-protected; make it writable, or choose another name.")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that processes of this machine left in a folder when they were killed."""
+    if folder in _SWEPT:
+        return
+    _SWEPT.add(folder)
+    with suppress(OSError):
+        for path in folder.glob(".lora-unlearn.*.tmp"):
+            found = _TEMPORARY.fullmatch(path.name)
+            with suppress(OSError):
+                if found and _is_dead(int(found[1]), path.stat().st_mtime):
+                    path.unlink()
+
+
+def _is_dead(process: int, changed: float) -> bool:
+    """Whether a process is gone; where asking would end it (Windows), whether it has written nothing for a day."""
+    if os.name == "nt":
+        return time.time() - changed > 86400
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _is_full(error: Exception) -> bool:
@@ -198,6 +281,9 @@ def inside(folder: str | Path, name: str) -> Path:
     device = name.partition(".")[0].strip().upper() in WINDOWS_DEVICES
     if spoilt or device or not name.strip() or name.startswith(".") or name.endswith((".", " ")):
         raise UnlearnError(
-            f"{name!r} can't be a file name; use letters, digits, spaces, '-', '_' and dots, and no folder."
+            f"{name[:LONGEST_NAME]!r} can't be a file name; use letters, digits, spaces, '-', '_' and dots, and no "
+            "folder."
         )
+    if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+        raise UnlearnError(f"The file name {name[:20]!r}... is too long; use {LONGEST_NAME} characters at most.")
     return Path(folder) / name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,21 @@ from torch import Tensor
 from .errors import UnlearnError
 from .files import read_safetensors, write_safetensors, write_text
 from .lora import Lora, LoraLayer
+from .strict import read_json
 
 TRANSFORMERS = ("sd3", "flux")
 """Families whose denoiser is a transformer; all others have a U-Net."""
 KOHYA_PARTS = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight", "alpha": "alpha"}
 PEFT_PREFIX = "base_model.model."
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PEFT_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
+"""PEFT's ways to initialise that leave the base model's weights alone; others' files mean nothing without theirs."""
+PEFT_SPECIAL = (
+    "use_dora", "use_rslora", "use_qalora", "fan_in_fan_out", "lora_bias", "layer_replication", "megatron_config",
+    "alora_invocation_tokens", "trainable_token_indices", "arrow_config",
+)  # fmt: skip
+"""PEFT's options that make something else of the same tensors."""
+LARGEST_HALF, LARGEST_ALPHA = 65504.0, 1e6
 
 _SGM_BLOCK = re.compile(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.")
 _SGM_NAMES = (
@@ -70,14 +79,17 @@ def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
 
     kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (); those of
     `to_diffusers` for SD3 and Flux, where diffusers, ComfyUI and Forge agree on nothing else.
+
+    Raises:
+        UnlearnError: if a value is not finite, or too large for float16.
     """
     if family in TRANSFORMERS:
-        return {key: tensor.half() for key, tensor in to_diffusers(lora, family).items()}
+        return {key: _half(key, tensor) for key, tensor in to_diffusers(lora, family).items()}
     tensors = {}
     for name, layer in lora.items():
         stem = kohya_name(family, name)
-        tensors[f"{stem}.lora_down.weight"] = _stored(layer.down).half()
-        tensors[f"{stem}.lora_up.weight"] = _stored(layer.up).half()
+        tensors[f"{stem}.lora_down.weight"] = _half(name, _stored(layer.down))
+        tensors[f"{stem}.lora_up.weight"] = _half(name, _stored(layer.up))
         tensors[f"{stem}.alpha"] = torch.tensor(layer.alpha)
     return tensors
 
@@ -126,7 +138,7 @@ def from_diffusers(tensors: Mapping[str, Tensor]) -> Lora:
     Raises:
         UnlearnError: if a tensor is no part of a U-Net's or transformer's LoRA, or lacks its partner.
     """
-    return _paired(tensors, ("unet.", "transformer."), lambda name, rank: float(tensors.get(name + ".alpha", rank)))
+    return _paired(tensors, ("unet.", "transformer."), lambda name, rank: tensors.get(name + ".alpha", rank))
 
 
 def to_peft(lora: Lora) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -153,12 +165,33 @@ def from_peft(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Lora:
     Raises:
         UnlearnError: if a tensor is no plain LoRA's, or lacks its partner.
     """
-    kind = config.get("peft_type")
-    special = [name for name in ("use_dora", "use_rslora", "fan_in_fan_out") if config.get(name)]
+    kind, start = config.get("peft_type"), config.get("init_lora_weights")
+    special = [name for name in PEFT_SPECIAL if config.get(name)]
+    if start not in PEFT_STARTS:
+        special.append(f"begun by {str(start)[:40]}, which changes the base model as well")
     if kind != "LORA" or special:
-        raise UnlearnError(f"This PEFT adapter is no plain LoRA ({', '.join([str(kind), *special])}); use one that is.")
-    alphas, usual = config.get("alpha_pattern", {}), config["lora_alpha"]
-    return _paired(tensors, (PEFT_PREFIX,), lambda name, rank: alphas.get(name.removeprefix(PEFT_PREFIX), usual))
+        reason = ", ".join([str(kind)[:40], *special])
+        raise UnlearnError(f"This PEFT adapter is no plain LoRA ({reason}); convert it to one that is.")
+    alphas, usual = config.get("alpha_pattern") or {}, config.get("lora_alpha")
+    if not isinstance(alphas, dict):
+        raise UnlearnError("The alpha_pattern of this PEFT adapter is no table; export the adapter again.")
+    return _paired(tensors, (PEFT_PREFIX,), lambda name, rank: _of_pattern(alphas, name, usual))
+
+
+def _of_pattern(values: Mapping[str, Any], name: str, usual: Any) -> Any:
+    """A module's value in one of PEFT's tables, whose keys are patterns for whole names or for their ends.
+
+    Raises:
+        UnlearnError: for a key that is no pattern.
+    """
+    module = name.removeprefix(PEFT_PREFIX)
+    for key, value in values.items():
+        try:
+            if re.match(rf"(.*\.)?({key})$", module):
+                return value
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UnlearnError(f"PEFT's pattern {key[:40]!r} is none ({error}); export the adapter again.") from error
+    return usual
 
 
 def save_peft(lora: Lora, folder: str | Path) -> Path:
@@ -181,10 +214,12 @@ def load_peft(folder: str | Path) -> Lora:
         UnlearnError: if files are missing or damaged, or hold another kind of adapter.
     """
     folder = Path(folder)
-    tensors, _ = read_safetensors(folder / PEFT_WEIGHTS)
+    tensors, _ = read_safetensors(folder / PEFT_WEIGHTS, check_finite=True)
     try:
-        config = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        config = read_json((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("no table of options")
+    except (OSError, ValueError) as error:
         raise UnlearnError(f"{folder / PEFT_CONFIG} cannot be read ({error}); export the adapter again.") from error
     return from_peft(config, tensors)
 
@@ -193,20 +228,49 @@ def _stored(tensor: Tensor) -> Tensor:
     return tensor.detach().float().cpu().contiguous()
 
 
-def _paired(tensors: Mapping[str, Tensor], prefixes: tuple[str, ...], alpha: Any) -> Lora:
+def _half(name: str, tensor: Tensor) -> Tensor:
+    if not bool((tensor.abs() <= LARGEST_HALF).all()):
+        raise UnlearnError(f"{name} has values that half precision cannot hold; train with a lower learning rate.")
+    return tensor.half()
+
+
+def _paired(
+    tensors: Mapping[str, Tensor], prefixes: tuple[str, ...], alpha: Callable[[str, int], Tensor | float]
+) -> Lora:
     """Layers from "<prefix><module>.lora_A.weight" and its partner; `alpha` maps (name with prefix, rank)."""
     layers, used = {}, set()
     for key, down in tensors.items():
         name, found, _ = key.partition(".lora_A.weight")
         prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
         up = tensors.get(f"{name}.lora_B.weight")
-        if found and prefix and up is not None and down.ndim == up.ndim == 2 and up.shape[1] == len(down):
-            layers[name[len(prefix) :]] = LoraLayer(down, up, alpha(name, len(down)) / len(down))
+        if found and prefix and up is not None and down.ndim == up.ndim == 2 and up.shape[1] == len(down) > 0:
+            _check_values(name, down, up)
+            scale = _number(f"{name}.alpha", alpha(name, len(down))) / len(down)
+            layers[name[len(prefix) :]] = LoraLayer(down, up, scale)
             used |= {key, f"{name}.lora_B.weight", f"{name}.alpha"}
     strange = sorted(set(tensors) - used)
     if strange or not layers:
         raise UnlearnError(
             f"{len(strange)} of {len(tensors)} tensors are no part of a LoRA for a denoiser (first: "
-            f"{(strange or ['none'])[0]}); use a file for a U-Net or transformer alone."
+            f"{(strange or ['none'])[0][:200]}); use a file for a U-Net or transformer alone."
         )
     return Lora(layers)
+
+
+def _check_values(name: str, *tensors: Tensor) -> None:
+    """Refuse weights that are no real numbers, or larger than an eraser's file can hold."""
+    for tensor in tensors:
+        if not tensor.is_floating_point():
+            raise UnlearnError(f"The weights of {name} are {tensor.dtype}; use a file in half or full precision.")
+        if not bool((tensor.float().abs() <= LARGEST_HALF).all()):
+            raise UnlearnError(f"{name} has values that half precision cannot hold; make the file anew.")
+
+
+def _number(name: str, value: Any) -> float:
+    """One finite number of a sensible size, from a tensor or a table."""
+    if isinstance(value, Tensor):
+        whole = value.numel() == 1 and not value.is_complex()
+        value = float(value.reshape(()).double()) if whole else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_ALPHA:
+        raise UnlearnError(f"{name} is no number up to {LARGEST_ALPHA:.0f}; export the file again.")
+    return float(value)

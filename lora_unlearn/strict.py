@@ -1,45 +1,124 @@
-"""Values that came from a file, held against the annotations of the dataclass that takes them."""
+"""Values that came from a file: bounded, finite, and what the dataclass that takes them says they are."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
-Record = TypeVar("Record")
+from .objectives import OBJECTIVES
+
+LONGEST_BLOCK = 32 * 2**20
+"""Characters of a JSON text."""
+LONGEST_TEXT = 100_000
+"""Characters of one text in it."""
+LONGEST_NUMBER = 18
+"""Digits of a whole number, so that it fits into 64 bits."""
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "scale": (-1e6, 1e6),
+    "rank": (1, 1e6),
+    "batch": (1, 1e12),
+    **dict.fromkeys(("gamma", "learning_rate", "guidance_scale"), (0, 1e6)),
+    **dict.fromkeys(("enough", "redirected", "look"), (-1e9, 1e9)),
+    **dict.fromkeys(("step", "false_open_rate", "true_open_rate", "true_open_low", "true_open_high"), (0, 1)),
+}
+"""Of numbers by the name of their field; whole numbers are otherwise at least 0, others anything finite."""
+CHOICES: dict[str, tuple[str, ...]] = {
+    "family": ("sd1", "sd2", "sdxl", "sd3", "flux", "demo", "language"),
+    "prediction_type": ("epsilon", "v_prediction", "flow"),
+    "mode": ("fast", "instant", "paper"),
+    "objective": tuple(OBJECTIVES),
+    "reference": ("nearest", "empty"),
+    "down": ("scaled", "random", "edit", "discriminant"),
+    "selector": ("cross_v", "cross_kv", "context", "all_but_cross"),
+    "statistic": ("text", "kappa", "rho", "both", "raw", "look"),
+}
+"""Of texts by the name of their field."""
+
+
+def read_json(text: str) -> Any:
+    """Read JSON that somebody else may have written: bounded in length and depth, with finite numbers alone.
+
+    Raises:
+        ValueError: saying in a few words what is wrong.
+    """
+    if len(text) > LONGEST_BLOCK:
+        raise ValueError(f"more than {LONGEST_BLOCK} characters")
+    try:
+        value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_real)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a pair of surrogates is no character
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("a character that is none") from error
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text.lstrip("-")) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"the number {text[:20]}")
+    return number
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT
+
+
+def _is_list(value: Any, part: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list | tuple) and all(map(part, value))
+
+
 KINDS: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
+    "str": _is_text,
     "bool": lambda value: isinstance(value, bool),
     "int": _is_whole,
     "float": _is_number,
     "float | None": lambda value: value is None or _is_number(value),
-    "tuple[str, ...]": lambda value: isinstance(value, tuple) and all(isinstance(part, str) for part in value),
+    "tuple[str, ...]": lambda value: _is_list(value, _is_text),
+    "tuple[int, ...]": lambda value: _is_list(value, lambda part: _is_whole(part) and part >= 0),
     "dict[str, int]": lambda value: (
-        isinstance(value, dict) and all(isinstance(key, str) and _is_number(count) for key, count in value.items())
+        isinstance(value, dict)
+        and all(_is_text(key) and _is_number(count) and count >= 0 for key, count in value.items())
     ),
 }
-"""How a value is checked, by its annotation; fields with other annotations are not."""
+"""How a value is checked, by its field's annotation; fields with other annotations can't come from a file."""
 
 
-def typed(record: Record) -> Record:
-    """A dataclass instance as it came, if each of its plain fields holds what its annotation says.
+def fields_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for a dataclass, each held against its field's annotation, `BOUNDS` and `CHOICES`; lists become tuples.
 
     Raises:
-        TypeError: naming the first field that does not.
+        TypeError: naming the first value that does not fit, or has no field.
     """
-    for field in fields(record):  # type: ignore[arg-type]
-        value, check = getattr(record, field.name), KINDS.get(str(field.type))
-        if check is not None and not check(value):
-            raise TypeError(f"{field.name} is {str(value)[:40]!r}")
-    return record
+    kinds = {field.name: str(field.type) for field in fields(kind)}
+    for name, value in values.items():
+        check = KINDS.get(kinds.get(name, ""))
+        if check is None:
+            raise TypeError(f"{name[:40]!r} is unknown; a newer version may know it")
+        if not check(value) or not _is_within(name, kinds[name], value):
+            raise TypeError(f"{name} is {str(value)[:40]!r}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _is_within(name: str, kind: str, value: Any) -> bool:
+    if name in CHOICES:
+        return value in CHOICES[name]
+    low, high = BOUNDS.get(name, (0 if kind == "int" else -math.inf, math.inf))
+    return value is None or not _is_number(value) or low <= value <= high

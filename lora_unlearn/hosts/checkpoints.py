@@ -103,7 +103,7 @@ def _unet_family(shapes: Shapes) -> str | None:
 
     widths = {768: "sd1", 1024: "sd2", 2048: "sdxl", TEXT["hidden_size"]: "demo"}
     text = (shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) == 2)
-    return widths.get(next(text, 0)) if shapes.get(UNET_FIRST, (0, 0))[1] == 4 else None
+    return widths.get(next(text, 0)) if shapes.get(UNET_FIRST, ())[1:2] == (4,) else None
 
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
