@@ -10,8 +10,9 @@ from comfy_api.v0_0_2 import io
 from comfy_execution.graph import ExecutionBlocker
 from PIL import Image
 
-from ..lora_unlearn import Adapter, Eraser
+from ..lora_unlearn import Adapter, Eraser, UnlearnError
 from ..lora_unlearn.erase import PRESETS
+from ..lora_unlearn.promise import Promise
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for
 from .messages import told
@@ -97,14 +98,20 @@ class EraseConcept(io.ComfyNode):
         bank: str = "",
         vae: Any = None,
     ) -> io.NodeOutput:
-        """Train if need be, then apply."""
-        mode, settings = PRESETS[preset]
-        words = concept_of(concept, replace_with, keep, also)
-        order = Order(words, mode, replace(settings, seed=seed), keep_on_disk=cache, may_lower_batch=True)
-        order = replace(order, own=bank_of(bank, words))
-        if not enabled:
-            return io.NodeOutput(model, known_eraser(model, clip, order) or ExecutionBlocker(NOT_TRAINED))
-        known = known_eraser(model, clip, order)
+        """Train if need be, then apply; off, or at strength 0, the model passes through whatever else is set."""
+        off = not enabled or strength == 0
+        try:
+            words = concept_of(concept, replace_with, keep, also)
+            mode, settings = PRESETS[preset]
+            promise = Promise(bank_of(bank, words))
+            order = Order(words, mode, replace(settings, seed=seed), None, cache, may_lower_batch=True, promise=promise)
+            known = known_eraser(model, clip, order)
+        except UnlearnError:
+            if not off:
+                raise
+            known = None
+        if off:
+            return io.NodeOutput(model, known or ExecutionBlocker(NOT_TRAINED))
         if vae is not None:
             order = replace(order, sketch=lambda unfinished: sketch(model, clip, vae, unfinished))
         adapter: Adapter = known or train_eraser(model, clip, order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,8 @@ from .denoiser import ComfyDenoiser
 from .fingerprint import fingerprint
 from .messages import show
 
+KEPT_EVERY = 5.0
+"""Seconds after which an unfinished training is written to disk again."""
 SKETCH_SIDE = 256
 """How large a sketch of the concept is shown while a training runs, in pixels."""
 
@@ -114,8 +117,14 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
     bar, interrupted = _Bar(order, expected), comfy.model_management.processing_interrupted
     unfinished: list[Adapter] = []
 
+    kept = time.monotonic()
+
     def save(adapter: Adapter) -> None:
+        nonlocal kept
         unfinished[:] = [adapter]
+        if adapter.partial and order.keep_on_disk and time.monotonic() - kept >= KEPT_EVERY:
+            CACHE.put(key, adapter)  # for whoever pulls the plug
+            kept = time.monotonic()
         bar.sketcher(adapter)
 
     def report(progress: Progress) -> None:

@@ -110,8 +110,15 @@ def test_another_lora_on_the_model_is_another_eraser(run, trainings, cat, tmp_pa
     assert trainings == ["cat", "cat", "cat"]
 
 
-def test_switched_off_before_any_training_passes_the_model_through(run, trainings):
-    done = run(one_node("a photo of a cat", 2, enabled=False))
+@pytest.mark.parametrize("off", [{"enabled": False}, {"strength": 0.0}], ids=["switch", "strength 0"])
+@pytest.mark.parametrize(
+    "else_", [{}, {"concept": " "}, {"clip": ("9", 0)}, {"also": "kitten", "keep": "kitten"}], ids=str
+)
+def test_switched_off_passes_the_model_through_whatever_else_is_set(run, trainings, off, else_):
+    graph = one_node("a photo of a cat", 2, **off, **else_)
+    graph["9"] = ("TestNothing", {})
+    done = run(graph)
+    assert done.error is None
     assert torch.equal(pictures(done), pictures(run(plain("a photo of a cat", 2)))) and trainings == []
 
 

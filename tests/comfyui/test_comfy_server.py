@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from comfy_graphs import one_node, plain
-from comfy_server import Live
+from comfy_server import Live, api
 from conftest import HOST
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -88,7 +89,7 @@ def test_a_graph_without_the_training_does_not_make_it_forgotten(live, first):
 
 
 def test_another_concept_is_trained(live, first):
-    assert done(live.run(short("a photo of a dog", concept="dog", iterations=2))).trained
+    assert done(live.run(short("a photo of a dog", concept="dog", iterations=12))).trained
 
 
 def test_an_interrupted_training_stops_between_steps_and_is_gone_on_with(live, first):
@@ -108,8 +109,28 @@ def test_an_interrupted_training_stops_between_steps_and_is_gone_on_with(live, f
     done(live.run(plain(count=1)))
     outcome = done(live.run(graph))
     steps = [text for _, text in outcome.texts if "training " in text]
-    assert steps and "training 5 of 40" not in " ".join(steps) and "training 40 of 40" in steps[-1]
+    assert steps and "training 5 of 40" not in " ".join(steps) and "training 6 of 40" in " ".join(steps)
     assert set(live.kept()) - set(kept) == {partial.replace(".partial", "")}
+
+
+def test_a_training_that_is_killed_is_gone_on_with(tmp_path):
+    graph = short(iterations=5000, learning_rate=1e-5)  # it never ends by itself
+    server = Live(HOST, tmp_path)
+    server.start()
+    try:
+        server.post("/prompt", {"prompt": api(graph)})
+        end = time.monotonic() + 120
+        while not any(name.endswith(".partial.safetensors") for name in server.kept()):
+            assert time.monotonic() < end, server.log.read_text()[-2000:]
+            time.sleep(0.2)
+        server.process.kill()
+        server.process.wait(20)
+    finally:
+        server.stop()
+    (partial,) = server.kept()
+    with safe_open(server.base / "user" / "lora_unlearn" / partial, framework="pt") as file:
+        told = json.loads(file.metadata()["lora_unlearn"])
+    assert told["partial"] is True and told["iterations"] > 0
 
 
 def test_an_export_is_in_the_stock_loaders_list_at_once(live, first):
@@ -181,10 +202,9 @@ MISTAKES = {
     "another family": (loaded("another"), "2", "was made for sd1, the loaded model is demo"),
     "an ordinary LoRA": (loaded("ordinary"), "10", "not one of our erasers"),
     "a name with a folder": (exported("../cats"), "11", "can't be a file name"),
-    "a name that is too long": (exported("c" * 300), "11", "could not be written (File name too long)"),
+    "a name that is too long": (exported("c" * 300), "11", "is too long"),
     "nothing to redirect": (short(down="random", iterations=1, learning_rate=1e-6), "10", "redirected only 0 %"),
     "nothing to erase": (one_node(count=1, concept="xyzzy"), "2", "nothing to erase: the model hardly reacts"),
-    "loss without bound": (short(iterations=5, learning_rate=1.0, scale=64.0, down="random"), "10", ""),
 }
 
 
