@@ -131,7 +131,7 @@ def _gate(
 def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> str:
     """What takes the concept's place: the user's choice, or the settings'."""
     named = concept.replace_with.strip()
-    return nearest(denoiser, concept, bank, settings.seed) if settings.reference == "nearest" and not named else named
+    return nearest(denoiser, concept, bank) if settings.reference == "nearest" and not named else named
 
 
 def _keeping(concept: Concept, instead: str) -> Concept:

@@ -23,25 +23,27 @@ NEUTRAL = "thing"
 """Where no noun of the bank would do."""
 ASKED = 32
 """How many of the nearest nouns the network is asked about at most."""
-NOISES = 2
+SCREENED, NOISES, SEED = 2, 8, 0
+"""States of pure noise in which every noun is asked, and those that seem to do once more; the noise's own seed."""
 LEAST_PULL, MOST_ALIKE = 0.8, 0.5
 """How hard the network must react to a noun, the concept being 1, and the cosine of the two reactions from which up it
 draws the same for both (a tugboat for a boat)."""
+LENIENT = 0.15
+"""How far a noun may miss either in a few states, where chance is large."""
 LONGEST = 2
 """Words that a replacement may have."""
 
 
 @torch.no_grad()
-def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str], seed: int = 0) -> str:
+def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
     """The noun nearest to the concept that the model draws, and draws otherwise.
 
     The bank's plain nouns are asked in the order in which the text encoder puts them; the first that the network reacts
-    to at least `LEAST_PULL` times as hard as to the concept, and in another direction, is taken. Costs `NOISES`
-    evaluations for each noun asked, and as many for the concept and for the empty prompt.
+    to at least `LEAST_PULL` times as hard as to the concept, and in another direction, is taken. Costs `SCREENED`
+    evaluations for each noun asked, and `NOISES` for the concept, the empty prompt, and each noun that seems to do.
 
     Args:
         bank: ordinary prompts without the concept.
-        seed: of the pure noise that the network is asked in.
 
     Returns:
         A word; empty for a style and for an attribute, whose reference is the same sentence without it, and where not
@@ -49,20 +51,27 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str], seed: int
     """
     if is_style(concept.name) or concept.of:
         return ""
-    x = denoiser.initial_noise(NOISES, torch.Generator().manual_seed(seed))
+    x = denoiser.initial_noise(NOISES, torch.Generator().manual_seed(SEED))
     sigma = denoiser.sigmas(2)[0].expand(NOISES).to(x.device)
 
-    def asked(prompt: str) -> Tensor:
-        return denoiser.predict(x, sigma, denoiser.encode([prompt])[[0] * NOISES])
+    def asked(prompt: str, count: int = NOISES) -> Tensor:
+        return denoiser.predict(x[:count], sigma[:count], denoiser.encode([prompt])[[0] * count])
+
+    def reaction(word: str, count: int) -> tuple[float, float]:
+        """How hard the network reacts, the concept being 1, and how alike."""
+        found, blank_, own_ = asked(f"{PLAIN} {word}", count), blank[:count], own[:count]
+        pull = energy(found - blank_) / max(energy(own_ - blank_), 1e-12)
+        return pull, float(kappa(found, own_, blank_).mean())
+
+    def does(noun: str, count: int, lenient: float = 0.0) -> bool:
+        pull, alike = reaction(noun, count)
+        return pull >= LEAST_PULL - lenient and alike <= MOST_ALIKE + lenient
 
     blank, own = asked(""), asked(concept.probe)
     for noun in by_nearness(denoiser, concept, bank)[:ASKED]:
-        found = asked(f"{PLAIN} {noun}")
-        pull = energy(found - blank) / max(energy(own - blank), 1e-12)
-        if pull >= LEAST_PULL and float(kappa(found, own, blank).mean()) <= MOST_ALIKE:
+        if does(noun, SCREENED, LENIENT) and does(noun, NOISES):
             return noun
-    neutral = float(kappa(asked(f"{PLAIN} {NEUTRAL}"), own, blank).mean())
-    return NEUTRAL if neutral <= MOST_ALIKE else ""
+    return NEUTRAL if reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else ""
 
 
 def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> list[str]:
