@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lora_unlearn import Adapter, UnlearnError
-from lora_unlearn.adapter import KEY
+from lora_unlearn.adapter import KEY, parse_metadata
 from lora_unlearn.files import inside, read_metadata, write_safetensors
 from lora_unlearn.formats import save_peft, to_diffusers, to_stock
 from lora_unlearn.join import joined
+from lora_unlearn.written import Written, check_replaceable, marked, written_for
 
 from .host import Host
 from .orders import file_name
@@ -20,6 +20,7 @@ from .orders import file_name
 SUFFIX = ".safetensors"
 TRASH = "trash"
 TITLE = "modelspec.title"
+ELSEWHERE = "choose another name"
 FORMATS = ("kohya", "diffusers", "peft")
 
 
@@ -145,14 +146,15 @@ class Library:
         adapter = self.load(name)
         if adapter.partial:
             raise UnlearnError(f"The training of {name!r} was not finished; press Resume before you export it.")
-        path = self._place(new.strip() or f"erase {name}", kind)
+        written = written_for("eraser" if kind == "kohya" else kind, adapter)
+        path = self._place(new.strip() or f"erase {name}", kind, written)
+        title = {"format": "pt", TITLE: adapter.metadata()[TITLE]}
         if kind == "kohya":
             adapter.save(path)
         elif kind == "diffusers":
-            title = {"format": "pt", TITLE: adapter.metadata()[TITLE]}
-            write_safetensors(path, to_diffusers(adapter.lora, adapter.family), title)
+            write_safetensors(path, to_diffusers(adapter.lora, adapter.family), marked(title, written))
         else:
-            save_peft(adapter.lora, path)
+            save_peft(adapter.lora, path, marked(title, written))
         self.host.changed(path)
         return path
 
@@ -164,48 +166,39 @@ class Library:
         """
         adapters = [self.load(name) for name in names]
         lora, metadata = joined(list(zip(adapters, strengths or [1.0] * len(adapters), strict=True)))
-        path = self._place(new.strip() or "erase several", "merged")
-        write_safetensors(path, to_stock(lora, adapters[0].family), metadata)
+        written = Written("merged", ", ".join(adapter.concept.name for adapter in adapters), adapters[0].family)
+        path = self._place(new.strip() or "erase several", "merged", written)
+        write_safetensors(path, to_stock(lora, adapters[0].family), marked(metadata, written))
         self.host.changed(path)
         return path
 
-    def _place(self, name: str, kind: str) -> Path:
-        """Where an exported file goes; what is there already is replaced only if it was exported from here."""
+    def _place(self, name: str, kind: str, written: Written) -> Path:
+        """Where an exported file goes; what is there already is replaced only if it is an older one of the same."""
         if kind not in (*FORMATS, "merged"):
             raise UnlearnError(f"There is no format {kind!r}; choose one of {', '.join(FORMATS)}.")
         stem = name.removesuffix(SUFFIX)
         path = inside(self.host.exports, stem if kind == "peft" else stem + SUFFIX)
-        if path.exists() and not _replaceable(path, kind):
-            raise UnlearnError(f"{path.name} in {path.parent} is another file already; choose another name.")
+        if path.is_symlink():
+            raise UnlearnError(f"{path.name} in {path.parent} is a link to another place; {ELSEWHERE}.")
+        check_replaceable(path, written, remedy=ELSEWHERE)
         return path
 
 
 def _entry(path: Path) -> Entry:
     """What the head of a file says; reads no tensors."""
     try:
-        status = path.stat()
-        values = json.loads(read_metadata(path)[KEY])
-        concept, family = values["concept"]["name"], values["family"]
-        if not isinstance(concept, str) or not isinstance(family, str):
-            raise TypeError("its words are no text")
+        status, metadata = path.stat(), read_metadata(path)
+        if KEY not in metadata:
+            return Entry(path.stem, problem=f"{path.name} is not one of our erasers; move it to another folder.")
+        values = parse_metadata(metadata, path)
     except UnlearnError as error:
         return Entry(path.stem, problem=str(error))
     except OSError as error:
         return Entry(path.stem, problem=f"{path.name} could not be read ({error.strerror}).")
-    except (KeyError, TypeError, ValueError):
-        return Entry(path.stem, problem=f"{path.name} is not one of our erasers; move it to another folder.")
-    return Entry(path.stem, concept, family, values.get("partial") is True, status.st_size, status.st_mtime)
-
-
-def _replaceable(path: Path, kind: str) -> bool:
-    """Whether a file was exported from here in the same format: ours say so in their metadata."""
-    if kind == "peft":
-        return path.is_dir() and (path / "adapter_config.json").is_file()
-    try:
-        metadata = read_metadata(path)
-    except UnlearnError:
-        return False
-    return KEY in metadata or metadata.get(TITLE, "").startswith("Erase ")
+    return Entry(
+        path.stem, values["concept"]["name"], values["family"], values.get("partial") is True,
+        status.st_size, status.st_mtime,
+    )  # fmt: skip
 
 
 def _move(path: Path, target: Path) -> None:

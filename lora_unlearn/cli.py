@@ -1,24 +1,28 @@
 """The command line: what can be typed, and how every end of a command looks from outside.
 
-Exit codes: 0 done, 1 refused with one sentence on stderr, 130 interrupted with the result kept. The commands
-live in `lora_unlearn.commands` and are imported when they run.
+Exit codes: 0 done, 1 refused with one sentence on stderr, 130 interrupted with the result kept, 143 the same by
+SIGTERM. The commands live in `lora_unlearn.commands` and are imported when they run.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from keyword import iskeyword
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import __version__
-from .commands.signals import INTERRUPTED, terminable
+from .commands.console import settle
+from .commands.signals import INTERRUPTED, NOTED, terminable
 from .errors import UnlearnError, is_memory
 
 REFUSED = 1
+INTERRUPTION = "Interrupted; nothing that was unfinished has been written."
+LONGEST_WORDS, LONGEST_MESSAGE, LONGEST_NUMBER = 10_000, 400, 30
+MOST, MOST_PICTURES = 1_000_000_000, 1_000_000
 CHECKPOINT = "demo, a diffusers folder, or a .safetensors file"
 
 
@@ -31,7 +35,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UnlearnError: always.
         """
-        raise UnlearnError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+        short = message if len(message) < LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
+        raise UnlearnError(f"{short[:1].upper()}{short[1:]}; see {self.prog} --help.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,35 +46,55 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; default: those of this process.
 
     Returns:
-        The exit code: 0, 1 or 130.
+        The exit code: 0, 1, 130 or 143.
     """
+    args: argparse.Namespace | None = None
     try:
         with terminable():
             args = new_parser().parse_args(argv)
             name = args.command + "_" * iskeyword(args.command)
             command = import_module(f"{__package__}.commands.{name}")
-            return command.run(args)
+            code = command.run(args)
+            return NOTED.code if code == INTERRUPTED else code
     except SystemExit as end:  # argparse leaves so after --help and --version
         return int(end.code or 0)
     except KeyboardInterrupt:
-        return _end("Interrupted; nothing that was unfinished has been written.", INTERRUPTED)
-    except UnlearnError as error:
-        return _end(str(error), REFUSED)
-    except OSError as error:
-        place = f" at {error.filename}" if error.filename else ""
-        return _end(f"The system refused{place}: {error.strerror or error}; choose another place or free some space.")
-    except (MemoryError, RuntimeError) as error:
-        if not is_memory(error):
+        return _end(INTERRUPTION, NOTED.code)
+    except (ValueError, ArithmeticError, OSError, MemoryError, RuntimeError) as error:
+        if NOTED.raised:  # a library has made something else of the interrupt
+            return _end(INTERRUPTION, NOTED.code)
+        sentence = _explained(error, args)
+        if sentence is None:
             raise
-        return _end(_memory_message(args))
+        return _end(sentence)
+    finally:
+        settle()
+
+
+def _explained(error: Exception, args: argparse.Namespace | None) -> str | None:
+    """A sentence for whatever ended a command; None where a traceback tells more."""
+    if isinstance(error, UnlearnError):
+        return str(error)
+    if is_memory(error):
+        return _memory_message(args)
+    if getattr(args, "debug", False) or isinstance(error, RuntimeError):
+        return None
+    if isinstance(error, OSError):
+        place = f" at {error.filename}" if error.filename else ""
+        return f"The system refused{place}: {error.strerror or error}; choose another place or free some space."
+    said = (str(error).strip().splitlines() or [""])[0][:300].rstrip(" .")
+    return f"This was not foreseen: {said or type(error).__name__}; repeat it with --debug to see where it comes from."
 
 
 def _end(sentence: str, code: int = REFUSED) -> int:
-    sys.stderr.write(" ".join(sentence.split()) + "\n")
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(sentence.split()))
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(shown + "\n")
     return code
 
 
-def _memory_message(args: argparse.Namespace) -> str:
+def _memory_message(args: argparse.Namespace | None) -> str:
     options = [name for name in ("batch", "resolution", "size", "count") if hasattr(args, name)]
     extras = {"dtype": "use --dtype float16", "offload": "use --offload"}
     options = [f"--{name}" for name in options] + [text for name, text in extras.items() if hasattr(args, name)]
@@ -95,6 +120,7 @@ def new_parser() -> Parser:
             allow_abbrev=False,
         )
         fill(command)
+        command.add_argument("--debug", action="store_true", help="tell where an unforeseen error comes from")
     return parser
 
 
@@ -102,7 +128,7 @@ def _demo(add: Parser) -> None:
     add.add_argument("--concept", type=words, default="cat", help="what to erase from the demo model (default: cat)")
     add.add_argument("--count", type=whole(1, 100), default=4, help="pictures for each prompt (default: %(default)s)")
     add.add_argument("--steps", type=whole(1, 1000), default=25, help="sampling steps (default: %(default)s)")
-    add.add_argument("--out", default="lora-unlearn-demo", help="folder for the pictures (default: %(default)s)")
+    _out(add, default="lora-unlearn-demo", help="folder for the pictures (default: %(default)s)")
 
 
 def _erase(add: Parser) -> None:
@@ -161,7 +187,7 @@ def _erase(add: Parser) -> None:
     add.add_argument("--resolution", type=whole(8, 8192), help="side of the training pictures in pixels")
     add.add_argument("--seed", type=whole(0, 2**63 - 1), help="of every random draw (default: 0)")
     add.add_argument("--resume", action="store_true", help="go on from the unfinished training at --out")
-    add.add_argument("--out", required=True, help="the .safetensors file to write")
+    _out(add, required=True, help="the .safetensors file to write")
 
 
 def _suggest(add: Parser) -> None:
@@ -172,12 +198,15 @@ def _suggest(add: Parser) -> None:
     )
     add.add_argument("--keep", type=words, action="extend", nargs="+", default=[], help="things that must not suffer")
     add.add_argument("--count", type=whole(1, 100), default=12, help="words at most (default: %(default)s)")
-    add.add_argument("--json", metavar="FILE", help="the .json file to write them to, with their similarities")
+    add.add_argument(
+        "--json", type=place, metavar="FILE", help="the .json file to write them to, with their similarities"
+    )
+    _overwrite(add)
 
 
 def _try(add: Parser) -> None:
     _model(add)
-    add.add_argument("--adapter", required=True, metavar="FILE", help="the eraser")
+    add.add_argument("--adapter", type=place, required=True, metavar="FILE", help="the eraser")
     add.add_argument(
         "--prompt", type=words, action="extend", nargs="+", required=True, help="what you would draw (one or more)"
     )
@@ -188,6 +217,7 @@ def _generate(add: Parser) -> None:
     _model(add)
     add.add_argument(
         "--adapter",
+        type=place,
         action="append",
         default=[],
         metavar="FILE[:STRENGTH]",
@@ -197,7 +227,7 @@ def _generate(add: Parser) -> None:
         "--prompt", type=words, action="extend", nargs="+", required=True, help="what to draw (one or more)"
     )
     add.add_argument("--negative-prompt", type=words, default="", help="what to avoid")
-    add.add_argument("--count", type=whole(1), default=1, help="pictures for each prompt")
+    add.add_argument("--count", type=whole(1, MOST_PICTURES), default=1, help="pictures for each prompt")
     _sampling(add)
     add.add_argument("--size", type=size, metavar="WxH", help="in pixels, for example 512x768 or 512")
     add.add_argument("--sampler", help="ddim, euler, euler_a, dpmpp_2m, pndm or flow_euler (default: the model's)")
@@ -207,12 +237,12 @@ def _generate(add: Parser) -> None:
         default="auto",
         help="auto asks each eraser's gate, on erases always, off never",
     )
-    add.add_argument("--out", required=True, help="folder for the pictures and generate.json")
+    _out(add, required=True, help="folder for the pictures and generate.json")
 
 
 def _evaluate(add: Parser) -> None:
     _model(add)
-    add.add_argument("--adapter", required=True, metavar="FILE[:STRENGTH]", help="the eraser")
+    add.add_argument("--adapter", type=place, required=True, metavar="FILE[:STRENGTH]", help="the eraser")
     add.add_argument("--protocol", choices=("unguide",), default="unguide", help="what is measured, and on what")
     add.add_argument(
         "--synonym",
@@ -222,8 +252,12 @@ def _evaluate(add: Parser) -> None:
         default=[],
         help="words for the concept that the eraser was not given (default: the protocol's)",
     )
-    add.add_argument("--judge", metavar="FOLDER", help="of a CLIP model; the demo model has a judge of its own")
-    add.add_argument("--count", type=whole(1), default=10, help="pictures for each prompt (default: %(default)s)")
+    add.add_argument(
+        "--judge", type=place, metavar="FOLDER", help="of a CLIP model; the demo model has a judge of its own"
+    )
+    add.add_argument(
+        "--count", type=whole(1, 10_000), default=10, help="pictures for each prompt (default: %(default)s)"
+    )
     add.add_argument(
         "--paraphrases",
         type=whole(0, 18),
@@ -231,17 +265,19 @@ def _evaluate(add: Parser) -> None:
         help="further sentences for each word, one picture each (default: %(default)s)",
     )
     _sampling(add)
-    add.add_argument("--out", required=True, help="folder for report.html and report.json")
+    _out(add, required=True, help="folder for report.html and report.json")
 
 
 def _calibrate(add: Parser) -> None:
     _model(add)
-    add.add_argument("--adapter", required=True, metavar="FILE", help="the eraser")
+    add.add_argument("--adapter", type=place, required=True, metavar="FILE", help="the eraser")
     _bank(add)
     add.add_argument(
-        "--negatives", help="text file with prompts to use instead of the usual ones that must leave the gate closed"
+        "--negatives",
+        type=place,
+        help="text file with prompts to use instead of the usual ones that must leave the gate closed",
     )
-    add.add_argument("--positives", help="text file with prompts that must open it, one a line")
+    add.add_argument("--positives", type=place, help="text file with prompts that must open it, one a line")
     add.add_argument(
         "--false-open-rate",
         type=number(1e-6, 0.5),
@@ -250,16 +286,16 @@ def _calibrate(add: Parser) -> None:
     add.add_argument(
         "--look", choices=("text", "careful", "always"), help="who decides, see erase (default: as the eraser was made)"
     )
-    add.add_argument("--out", help="the file to write (default: the eraser itself)")
+    _out(add, help="the file to write (default: the eraser itself)")
 
 
 def _inspect(add: Parser) -> None:
-    add.add_argument("file", metavar="FILE", help="an eraser")
+    add.add_argument("file", type=place, metavar="FILE", help="an eraser")
     add.add_argument("--json", action="store_true", help="everything, for programs")
 
 
 def _export(add: Parser) -> None:
-    add.add_argument("file", metavar="FILE", help="an eraser")
+    add.add_argument("file", type=place, metavar="FILE", help="an eraser")
     add.add_argument(
         "--format",
         choices=("kohya", "diffusers", "peft", "checkpoint"),
@@ -267,8 +303,8 @@ def _export(add: Parser) -> None:
         help="a LoRA in another program's format, or the whole model with the eraser merged in",
     )
     add.add_argument("--strength", type=number(-10, 10), default=1.0, help="built into the file (default: 1)")
-    add.add_argument("--checkpoint", help="the .safetensors file that --format checkpoint merges into")
-    add.add_argument("--out", required=True, help="the file to write; a folder for peft")
+    add.add_argument("--checkpoint", type=place, help="the .safetensors file that --format checkpoint merges into")
+    _out(add, required=True, help="the file to write; a folder for peft")
 
 
 def _ui(add: Parser) -> None:
@@ -276,7 +312,7 @@ def _ui(add: Parser) -> None:
     add.add_argument("--host", type=words, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add.add_argument("--port", type=whole(1, 65535), help="port (default: the first free one from 7860 on)")
     add.add_argument(
-        "--folder", default="~/.lora-unlearn", help="for erasers and exported files (default: %(default)s)"
+        "--folder", type=place, default="~/.lora-unlearn", help="for erasers and exported files (default: %(default)s)"
     )
     add.add_argument(
         "--password",
@@ -288,7 +324,7 @@ def _ui(add: Parser) -> None:
 
 def _model(add: Parser, usual: str | None = None) -> None:
     shown = CHECKPOINT if usual is None else f"{CHECKPOINT} (default: {usual})"
-    add.add_argument("--checkpoint", required=usual is None, default=usual, metavar="MODEL", help=shown)
+    add.add_argument("--checkpoint", type=place, required=usual is None, default=usual, metavar="MODEL", help=shown)
     add.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
     add.add_argument(
         "--dtype",
@@ -297,9 +333,21 @@ def _model(add: Parser, usual: str | None = None) -> None:
     )
 
 
+def _out(add: Parser, **options: Any) -> None:
+    add.add_argument("--out", type=place, **options)
+    _overwrite(add)
+
+
+def _overwrite(add: Parser) -> None:
+    add.add_argument(
+        "--overwrite", action="store_true", help="replace what is there, even if it is something else or not our own"
+    )
+
+
 def _bank(add: Parser) -> None:
     add.add_argument(
         "--bank",
+        type=place,
         metavar="FILE",
         help="text file with prompts that you usually draw, one a line: they must stay as they are",
     )
@@ -312,11 +360,11 @@ def _sampling(add: Parser) -> None:
     add.add_argument("--batch", type=whole(1), default=8, help="pictures at a time; lower it when memory runs out")
 
 
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+def whole(low: int, high: int = MOST) -> Callable[[str], int]:
     """A reader of whole numbers from `low` to `high`."""
 
     def read(text: str) -> int:
-        return int(_within(int(text), low, math.inf if high is None else high))
+        return int(_within(int(_short(text)), low, high))
 
     read.__name__ = "whole number"
     return read
@@ -326,7 +374,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
     """A reader of numbers from `low` to `high`."""
 
     def read(text: str) -> float:
-        return _within(float(text), low, high)
+        return _within(float(_short(text)), low, high)
 
     read.__name__ = "number"
     return read
@@ -334,20 +382,34 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 def _within(value: float, low: float, high: float) -> float:
     if not low <= value <= high:
-        bounds = f"at least {low}" if high == math.inf else f"from {low:g} to {high:g}"
-        raise argparse.ArgumentTypeError(f"{value} is not allowed, it must be {bounds}")
+        raise argparse.ArgumentTypeError(f"{value} is not allowed, it must be from {low:.12g} to {high:.12g}")
     return value
+
+
+def _short(text: str) -> str:
+    if len(text) > LONGEST_NUMBER:
+        raise argparse.ArgumentTypeError(f"a number of {len(text)} digits is not allowed")
+    return text
 
 
 def words(text: str) -> str:
     """The text itself, if it can be written down: a terminal may hand over bytes that are no characters."""
     text.encode("utf-8")
+    if len(text) > LONGEST_WORDS:
+        raise argparse.ArgumentTypeError(f"{len(text)} characters are not allowed, {LONGEST_WORDS} are")
+    return place(text)
+
+
+def place(text: str) -> str:
+    """The text itself, if it can be a path: systems end them at a zero."""
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("a zero byte is not allowed")
     return text
 
 
 def size(text: str) -> tuple[int, int]:
     """(height, width) from "WIDTHxHEIGHT" or one number for both, in pixels."""
-    width, _, height = text.lower().partition("x")
+    width, _, height = _short(text).lower().partition("x")
     sides = int(height or width), int(width)
     if not all(8 <= side <= 8192 and side % 8 == 0 for side in sides):
         raise argparse.ArgumentTypeError(f"{text} is not allowed, sides must be multiples of 8 from 8 to 8192")

@@ -194,15 +194,15 @@ def _of_pattern(values: Mapping[str, Any], name: str, usual: Any) -> Any:
     return usual
 
 
-def save_peft(lora: Lora, folder: str | Path) -> Path:
-    """Write a folder for `PeftModel.from_pretrained`; returns it.
+def save_peft(lora: Lora, folder: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a folder for `PeftModel.from_pretrained`, with metadata for its tensors' file; returns it.
 
     Raises:
         UnlearnError: if it cannot be written.
     """
     folder = Path(folder)
     config, tensors = to_peft(lora)
-    write_safetensors(folder / PEFT_WEIGHTS, tensors, {"format": "pt"})
+    write_safetensors(folder / PEFT_WEIGHTS, tensors, metadata or {"format": "pt"})
     write_text(folder / PEFT_CONFIG, json.dumps(config, indent=2))
     return folder
 

@@ -9,13 +9,19 @@ from .adapter import Adapter
 
 SAVE_SECONDS = 20.0
 """How often an unfinished training is saved."""
+UNFINISHED = ".unfinished"
+
+
+def unfinished_beside(out: Path) -> Path:
+    """Where the training of an eraser is kept while a finished file of its name may be there."""
+    return out.with_name(f"{out.stem}{UNFINISHED}{out.suffix}")
 
 
 class Keeper:
     """Writes an unfinished adapter to its file now and then; a `save` for `lora_unlearn.erase.erase`.
 
     Attributes:
-        out: the file.
+        out: the file; what is there is replaced, so it must not hold a finished eraser.
         latest: the adapter as it stands; None before the first update.
     """
 

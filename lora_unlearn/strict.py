@@ -14,8 +14,8 @@ LONGEST_BLOCK = 32 * 2**20
 """Characters of a JSON text."""
 LONGEST_TEXT = 100_000
 """Characters of one text in it."""
-LONGEST_NUMBER = 18
-"""Digits of a whole number, so that it fits into 64 bits."""
+LARGEST = 2**63 - 1
+"""What a whole number may be, as seeds are."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "scale": (-1e6, 1e6),
@@ -58,9 +58,9 @@ def read_json(text: str) -> Any:
 
 
 def _whole(text: str) -> int:
-    if len(text.lstrip("-")) > LONGEST_NUMBER:
+    if len(text) > len(str(LARGEST)) + 1 or abs(number := int(text)) > LARGEST:
         raise ValueError(f"a number of {len(text)} digits")
-    return int(text)
+    return number
 
 
 def _real(text: str) -> float:

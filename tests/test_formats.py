@@ -122,11 +122,48 @@ def test_peft_folders_come_back(tmp_path):
     same(load_peft(save_peft(lora, tmp_path / "adapter")), lora)
 
 
-@pytest.mark.parametrize("change", [{"peft_type": "LOHA"}, {"use_rslora": True}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"peft_type": "LOHA"},
+        {"use_rslora": True},
+        {"use_dora": True},
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "pissa_niter_4"},
+        {"init_lora_weights": "olora"},
+        {"init_lora_weights": "loftq"},
+        {"init_lora_weights": {}},
+    ],
+)
 def test_other_peft_adapters_are_refused(change):
     config, tensors = to_peft(random_lora(MODULES))
     with pytest.raises(UnlearnError, match="no plain LoRA"):
         from_peft({**config, **change}, tensors)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "alphas"),
+    [
+        ({"attn2.to_k": 8}, (8, 8)),
+        ({"down_blocks.*to_k": 8}, (8, 2)),
+        ({r"down_blocks\.0\.attentions\.1\." + BLOCK: 6, "to_k": 8}, (6, 8)),
+        ({"to_k": 8, r"down_blocks\.0\.attentions\.1\." + BLOCK: 6}, (8, 8)),
+        ({"o_k": 8}, (2, 2)),
+        (None, (2, 2)),
+    ],
+)
+def test_the_patterns_of_peft_count_as_they_do_there(patterns, alphas):
+    config, tensors = to_peft(random_lora(MODULES))
+    lora = from_peft({**config, "lora_alpha": 2, "alpha_pattern": patterns, "init_lora_weights": "gaussian"}, tensors)
+    assert tuple(layer.alpha for _, layer in lora.items()) == alphas
+
+
+@pytest.mark.parametrize("change", [{"alpha_pattern": {"(": 1}}, {"alpha_pattern": [1]}, {"lora_alpha": "8"},
+                                    {"lora_alpha": 1e300}, {"lora_alpha": None}])  # fmt: skip
+def test_what_peft_could_not_mean_is_one_sentence(change):
+    config, tensors = to_peft(random_lora(MODULES))
+    with pytest.raises(UnlearnError, match=r"\.$"):
+        from_peft({**config, "alpha_pattern": {}, **change}, tensors)
 
 
 def test_a_damaged_peft_folder_is_one_sentence(tmp_path):

@@ -11,15 +11,17 @@ from ..erase import recalibrated, usual_negatives
 from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
+from ..written import check_replaceable, written_for
 from .console import bars, quiet, say
-from .models import check_replaceable, open_model, output_file, read_own, read_prompts
+from .models import check_no_source, open_model, output_file, read_own, read_prompts
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     adapter = Adapter.load(args.adapter)
     out = output_file(args.out or args.adapter)
-    check_replaceable(out)
+    check_no_source(out, args.checkpoint)
+    check_replaceable(out, written_for("eraser", adapter), args.overwrite)
     own = read_own(args.bank, adapter.concept)
     negatives = read_prompts(args.negatives) if args.negatives else usual_negatives(adapter.family, adapter.concept)
     rate = args.false_open_rate or adapter.gate.false_open_rate or FALSE_OPEN_RATE

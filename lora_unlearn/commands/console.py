@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 
 def say(text: str) -> None:
-    """Write a line to stdout, whatever characters it can show."""
+    """Write a line to stdout, whatever characters it can show; nobody need listen."""
+    if sys.stdout is None:
+        return
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the work goes on, for its files
+        _discard(sys.stdout)
+
+
+def settle() -> None:
+    """Write what is left to stdout and stderr, and drop what they can't take: Python's own end would fail over it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lead a stream that can't be written to into the void."""
+    with suppress(OSError, ValueError):
+        void = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(void, stream.fileno())
+        os.close(void)
 
 
 class Bars:
@@ -29,6 +53,8 @@ class Bars:
 
     def show(self, stage: str, done: int, total: int, **figures: float | None) -> None:
         """Draw where a stage is, with figures beside it."""
+        if sys.stderr is None:
+            return
         if stage != self.stage or self.bar is None:
             self.close()
             self.stage = stage

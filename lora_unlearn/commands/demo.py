@@ -21,6 +21,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..report import Card, demo_page, sheet
 from ..settings import Settings
+from ..written import Written, check_replaceable
 from .console import Bars, bars, quiet, say
 from .erase import erase_to
 from .models import open_model, output_folder
@@ -28,6 +29,7 @@ from .signals import INTERRUPTED
 
 SETTINGS = Settings()
 PROMPTS = 8
+WRITES = {"eraser.safetensors": "eraser", "before.png": "picture", "after.png": "picture", "index.html": "page"}
 STEPS, GUIDANCE_SCALE, BATCH = 25, 5.0, 16
 
 
@@ -36,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     concept = Concept(args.concept)
     thing = find_thing(concept.name)
     folder = output_folder(args.out)
+    for name, kind in WRITES.items():
+        about = concept.name if kind == "eraser" else ""
+        check_replaceable(folder / name, Written(kind, about), args.overwrite)
     started = time.perf_counter()
     with quiet():
         args.checkpoint, args.device, args.dtype = "demo", "cpu", "float32"

@@ -18,13 +18,14 @@ from ..describe import gate_lines, percent
 from ..erase import LEAST_CHANGE, MODES, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
-from ..keep import Keeper
+from ..keep import Keeper, unfinished_beside
 from ..promise import USUAL, Promise
 from ..settings import Settings, for_family
 from ..suggest import suggest
 from ..train import Progress
+from ..written import Written, called, check_replaceable
 from .console import Bars, bars, quiet, say
-from .models import check_replaceable, check_size, open_model, output_file, read_own
+from .models import check_no_source, check_size, open_model, output_file, read_own
 from .signals import INTERRUPTED, graceful
 
 
@@ -36,8 +37,11 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_for(args)
     promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)
     out = output_file(args.out)
-    check_replaceable(out)
-    resumed = Adapter.load(out) if args.resume else None
+    check_no_source(out, args.checkpoint)
+    check_replaceable(out, Written("eraser", called(concept)), args.overwrite)
+    check_begun(args, out)
+    begun = next((path for path in (unfinished_beside(out), out) if path.exists()), out)
+    resumed = Adapter.load(begun) if args.resume else None
     with quiet():
         pipe = open_model(args)
         check_length(pipe.tokenizer, concept)
@@ -45,9 +49,10 @@ def run(args: argparse.Namespace) -> int:
         denoiser = denoiser_for(pipe, size)
         check_size(denoiser, size)
         check_rate(promise, denoiser.family, concept)
+        check_replaceable(out, Written("eraser", called(concept), denoiser.family), args.overwrite)
         if resumed is not None:
             fitting = for_family(settings, denoiser.family)
-            check_resumed(resumed, out, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
+            check_resumed(resumed, begun, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command" if args.mode == "instant" else "repeat the command with --resume to go on"
         adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again, promise)
         seconds = time.perf_counter() - started
@@ -89,6 +94,19 @@ def settings_for(args: argparse.Namespace) -> Settings:
     return replace(MODES[args.mode], offload=args.offload, **given)
 
 
+def check_begun(args: argparse.Namespace, out: Path) -> None:
+    """Refuse to begin anew where an unfinished training lies.
+
+    Raises:
+        UnlearnError: naming its file.
+    """
+    begun = unfinished_beside(out)
+    if begun.exists() and not (args.resume or args.overwrite or args.mode == "instant"):
+        raise UnlearnError(
+            f"{begun} holds an unfinished training; add --resume to go on with it, or --overwrite to begin anew."
+        )
+
+
 def check_length(tokenizer: Any, concept: Concept) -> None:
     """Refuse words that don't fit into the text encoder's one piece together with the sentences around them.
 
@@ -125,8 +143,8 @@ def check_resumed(
     different = [name for name, (before, now) in pairs.items() if before != now]
     if different:
         raise UnlearnError(
-            f"The training in {out} was begun with another {different[0]}; use the same options as then, or leave "
-            "--resume out to begin anew."
+            f"The training in {out} was begun with another {different[0]}; use the same options as then, or "
+            "--overwrite instead of --resume to begin anew."
         )
 
 
@@ -140,10 +158,10 @@ def erase_to(
     again: str = "repeat the command",
     promise: Promise = USUAL,
 ) -> Adapter | None:
-    """Make an eraser and write it, with progress bars; an interrupted training is kept, marked as unfinished.
+    """Make an eraser and write it, with progress bars; an interrupted training is kept beside it.
 
     Args:
-        out: the file; during a training it holds what there is so far.
+        out: the file; an older one stays until the new one is finished.
         denoiser, concept, mode, settings: see `lora_unlearn.erase.erase`.
         resumed: an unfinished adapter to go on from.
         again: what to do after an interruption.
@@ -155,7 +173,7 @@ def erase_to(
     Raises:
         UnlearnError: if the training changed too little.
     """
-    keeper = Told(out, again)
+    keeper = Told(out, again, mode != "instant")
     try:
         with bars() as shown, graceful() as stop:
             adapter = erase(
@@ -163,10 +181,13 @@ def erase_to(
                 stop, resumed, calibrating(shown, stop), keeper, promise,
             )  # fmt: skip
             if not (adapter.partial and stop()):
-                adapter.save(out)
                 if not adapter.partial:
+                    adapter.save(out)
+                    keeper.out.unlink(missing_ok=True)
                     return adapter
-                raise UnlearnError(too_little(adapter, out))
+                keeper.latest = adapter
+                keeper.save()
+                raise UnlearnError(too_little(adapter, keeper.out))
     except KeyboardInterrupt:
         pass  # a second signal, or one during calibration
     say(keeper.interrupted())
@@ -190,25 +211,36 @@ def calibrating(shown: Bars, stop: Callable[[], bool]) -> Callable[[int, int], N
 
 
 class Told(Keeper):
-    """A keeper that says how an interrupted training is gone on from.
+    """A keeper beside the finished file that says how an interrupted training is gone on from.
 
     Attributes:
+        finished: the file that a finished training gets.
         again: what to do after an interruption.
+        keeps: whether anything unfinished is worth keeping.
     """
 
-    def __init__(self, out: Path, again: str) -> None:
-        super().__init__(out)
-        self.again = again
+    def __init__(self, out: Path, again: str, keeps: bool = True) -> None:
+        super().__init__(unfinished_beside(out))
+        self.finished, self.again, self.keeps = out, again, keeps
+
+    def save(self) -> None:
+        """Write what there is, if that is of use.
+
+        Raises:
+            UnlearnError: if the file cannot be written.
+        """
+        if self.keeps:
+            super().save()
 
     def interrupted(self) -> str:
         """Save what there is, and say where it is and how to go on."""
-        if self.latest is None:
-            kept = "is as it was" if self.out.exists() else "was not written"
-            return f"Interrupted before the first update: {self.out} {kept}."
+        if self.latest is None or not self.keeps:
+            kept = "is as it was" if self.finished.exists() else "was not written"
+            return f"Interrupted before there was anything to keep: {self.finished} {kept}; repeat the command."
         self.save()
         return (
             f"Interrupted after {self.latest.iterations} of {self.latest.settings.iterations} updates: {self.out} "
-            f"holds what there is, marked as unfinished; {self.again}."
+            f"holds what there is; {self.again}."
         )
 
 
@@ -216,8 +248,8 @@ def too_little(adapter: Adapter, out: Path) -> str:
     """What to tell when a training ran to its end and changed next to nothing."""
     return (
         f"The training redirected {percent(adapter.redirected)} of the concept, less than the {percent(LEAST_CHANGE)} "
-        f"that count as an erasure, so {out} is marked as unfinished; go on with --resume and more --iterations, or "
-        "begin anew with a higher --learning-rate."
+        f"that count as an erasure, so {out} holds it as unfinished; go on with --resume and more --iterations, or "
+        "begin anew with --overwrite and a higher --learning-rate."
     )
 
 

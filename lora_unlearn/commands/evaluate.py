@@ -12,6 +12,7 @@ from ..evaluate.judge import Judge
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Sampling
 from ..report import write_report
+from ..written import Written, check_replaceable
 from .console import bars, quiet, say
 from .models import open_eraser, open_model, output_folder
 
@@ -20,11 +21,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     sampling = Sampling(args.steps, args.guidance_scale, batch=args.batch)
     folder = output_folder(args.out)
+    check_replaceable(folder / "report.json", Written("report"), args.overwrite)
+    check_replaceable(folder / "report.html", Written("page"), args.overwrite)
     with quiet(), bars() as shown:
         pipe = open_model(args)
         denoiser = denoiser_for(pipe)
         eraser = open_eraser(args.adapter, denoiser)
         concept = eraser.adapter.concept.name
+        check_replaceable(folder / "report.json", Written("report", concept), args.overwrite)
         judge = find_judge(args, denoiser.family, concept)
         protocol = unguide_protocol(concept, judge.labels, args.synonym, args.paraphrases)
         evaluation = evaluate(

@@ -6,6 +6,8 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from ..errors import UnlearnError
@@ -13,21 +15,24 @@ from ..files import write_image, write_text
 from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
+from ..written import Written, check_replaceable
 from .console import bars, quiet, say
 from .models import check_size, open_eraser, open_model, output_folder
 from .signals import INTERRUPTED
 
 LARGEST_SEED = 2**63 - 1
+FILE = "{:04d}.png"
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     sampling = Sampling(args.steps, args.guidance_scale, args.negative_prompt, args.size, args.sampler, args.batch)
-    prompts = [prompt for prompt in args.prompt for _ in range(args.count)]
-    seeds = [args.seed + i for _ in args.prompt for i in range(args.count)]
-    if seeds[-1] > LARGEST_SEED:
+    total = len(args.prompt) * args.count
+    wanted = ((prompt, args.seed + i) for prompt in args.prompt for i in range(args.count))
+    if args.seed + args.count - 1 > LARGEST_SEED:
         raise UnlearnError(f"--seed {args.seed} leaves no room for {args.count} pictures; use a smaller one.")
     folder = output_folder(args.out)
+    check_folder(folder, total, args.overwrite)
     entries: list[dict[str, Any]] = []
     code = 0
     try:
@@ -37,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
             check_size(denoiser, sampling.size)
             erasers = [open_eraser(text, denoiser, args.gate) for text in args.adapter]
             active = [text for text, eraser in zip(args.adapter, erasers, strict=True) if eraser.strength != 0]
-            for picture in draw(pipe, prompts, seeds, sampling, erasers):
-                file = f"{len(entries):04d}.png"
+            for picture in draw(pipe, wanted, total, sampling, erasers):
+                file = FILE.format(len(entries))
                 write_image(folder / file, picture.image)
                 entries.append(describe(file, picture, active))
     except KeyboardInterrupt:
@@ -46,20 +51,32 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if entries:
             write_text(folder / "generate.json", summary(entries, args))
-    say(f"{'Interrupted: ' if code else ''}{len(entries)} of {len(prompts)} pictures are in {folder}.")
+    say(f"{'Interrupted: ' if code else ''}{len(entries)} of {total} pictures are in {folder}.")
     return code
 
 
+def check_folder(folder: Path, total: int, overwrite: bool) -> None:
+    """Refuse to draw over what is there and was not drawn by this program.
+
+    Raises:
+        UnlearnError: naming the first such file.
+    """
+    check_replaceable(folder / "generate.json", Written("pictures"), overwrite)
+    for path in sorted(folder.glob("*.png")):
+        if path.stem.isdecimal() and path.name == FILE.format(int(path.stem)) and int(path.stem) < total:
+            check_replaceable(path, Written("picture"), overwrite)
+
+
 def draw(
-    pipe: Any, prompts: list[str], seeds: list[int], sampling: Sampling, erasers: list[Eraser]
+    pipe: Any, wanted: Iterator[tuple[str, int]], total: int, sampling: Sampling, erasers: list[Eraser]
 ) -> Iterator[Picture]:
-    """The pictures, batch by batch, with a progress bar."""
+    """The pictures of (prompt, seed), batch by batch, with a progress bar."""
     with bars() as shown:
-        for start in range(0, len(prompts), sampling.batch):
-            shown.show("drawing", start, len(prompts))
-            chunk = slice(start, start + sampling.batch)
-            yield from generate(pipe, prompts[chunk], seeds[chunk], sampling, erasers)
-        shown.show("drawing", len(prompts), len(prompts))
+        for start in range(0, total, sampling.batch):
+            shown.show("drawing", start, total)
+            prompts, seeds = map(list, zip(*islice(wanted, sampling.batch), strict=True))
+            yield from generate(pipe, prompts, seeds, sampling, erasers)
+        shown.show("drawing", total, total)
 
 
 def describe(file: str, picture: Picture, names: list[str]) -> dict[str, Any]:

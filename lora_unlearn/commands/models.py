@@ -10,18 +10,21 @@ from typing import Any
 
 import torch
 
-from ..adapter import KEY, Adapter
+from ..adapter import Adapter
 from ..bank import read_bank
 from ..checks import check_own
 from ..concept import Concept
 from ..denoiser import Denoiser, base_hash
 from ..errors import UnlearnError
-from ..files import inside, read_shapes
+from ..files import inside
 from ..guidance import Eraser
 from ..hosts.checkpoints import load_pipeline
 from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from .console import say
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+"""Kinds of devices that models run on; torch names more, most of which are none."""
 
 
 def open_model(args: argparse.Namespace) -> Any:
@@ -65,6 +68,11 @@ def find_device(name: str | None) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UnlearnError(f"{name!r} is no device; use cpu, cuda, cuda:1 or mps.") from error
+    if device.type not in DEVICES:
+        raise UnlearnError(f"No model can run on {name!r} here; use cpu, cuda, cuda:1 or mps.")
+    kind = getattr(torch, device.type, None)
+    if device.type in ("mps", "xpu") and not (kind is not None and torch.get_device_module(device).is_available()):
+        raise UnlearnError(f"There is no device {name} here; leave --device out, or use cpu.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UnlearnError(
             f"There is no device {name} here, torch sees {torch.cuda.device_count()} CUDA GPUs; leave --device out, "
@@ -140,14 +148,15 @@ def output_file(text: str, suffix: str = ".safetensors") -> Path:
     return path
 
 
-def check_replaceable(path: Path) -> None:
-    """Refuse to write an eraser over a file that is none, such as the checkpoint itself.
+def check_no_source(out: Path, *sources: str | None) -> None:
+    """Refuse to write to a file that the command reads.
 
     Raises:
-        UnlearnError: naming the file.
+        UnlearnError: naming it.
     """
-    if path.exists() and KEY not in read_shapes(path)[1]:
-        raise UnlearnError(f"{path} exists and is no eraser; choose another name, or delete it first.")
+    for source in filter(None, sources):
+        if out.exists() and Path(source).exists() and out.samefile(source):
+            raise UnlearnError(f"{out} is the file to read from; choose another name for --out.")
 
 
 def output_folder(text: str | Path) -> Path:

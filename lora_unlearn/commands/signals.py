@@ -6,16 +6,41 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
-INTERRUPTED = 130
-"""Exit code of a command that was interrupted, whatever it could keep."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes of a command that Ctrl-C or SIGTERM ended, whatever it could keep."""
 
 
-def terminable() -> Any:
+@dataclass
+class Noted:
+    """What became of signals while a command ran.
+
+    Attributes:
+        last: the number of the last one; 0 without any.
+        raised: whether one ended the command at once. A library may have made another exception of it since.
+    """
+
+    last: int = 0
+    raised: bool = False
+
+    @property
+    def code(self) -> int:
+        """The exit code after an interruption."""
+        return TERMINATED if self.last == signal.SIGTERM else INTERRUPTED
+
+
+NOTED = Noted()
+"""Of the command that runs."""
+
+
+@contextmanager
+def terminable() -> Iterator[Noted]:
     """Within this block SIGTERM does what Ctrl-C does: KeyboardInterrupt."""
-    return _handled(_raise)
+    NOTED.last, NOTED.raised = 0, False
+    with _handled(_raise):
+        yield NOTED
 
 
 @contextmanager
@@ -29,7 +54,8 @@ def graceful() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         if noted:
-            raise KeyboardInterrupt
+            _raise(number, frame)
+        NOTED.last = number
         noted.append(number)
 
     with _handled(note):
@@ -37,6 +63,7 @@ def graceful() -> Iterator[Callable[[], bool]]:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    NOTED.last, NOTED.raised = number, True
     raise KeyboardInterrupt
 
 

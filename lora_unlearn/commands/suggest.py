@@ -12,6 +12,7 @@ from ..concept import Concept
 from ..files import write_text
 from ..hosts.diffusers import denoiser_for
 from ..suggest import Kind, Suggestion, suggest
+from ..written import Written, check_replaceable
 from .console import bars, quiet, say
 from .models import open_model, output_file
 
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     concept = Concept(args.concept, tuple(args.also), keep=tuple(args.keep))
     check_words(concept)
     out = output_file(args.json, ".json") if args.json else None
+    if out is not None:
+        check_replaceable(out, Written("words"), args.overwrite)
     with quiet(), bars() as shown:
         found = suggest(denoiser_for(open_model(args)), concept, args.count, shown.of("comparing words"))
     for line in lines(concept, found):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+from dataclasses import replace
 
 import pytest
 from processes import interrupt, start, wait_for
 
 from lora_unlearn.adapter import Adapter
+from lora_unlearn.keep import unfinished_beside
 from lora_unlearn.settings import INSTANT
 
 LONG = ("--concept", "cat", "--batch", 1, "--iterations", 100_000, "--learning-rate", 1e-9)
@@ -124,7 +127,8 @@ def test_a_training_that_changed_too_little_is_no_success(model, refused, tmp_pa
     said = refused(*erase(model, out, *words))
     assert "redirected" in said
     assert "--iterations" in said
-    assert Adapter.load(out).partial
+    assert Adapter.load(unfinished_beside(out)).partial
+    assert not out.exists()
 
 
 def test_a_concept_that_the_model_does_not_draw(refused, tmp_path):
@@ -146,16 +150,18 @@ def test_a_concept_that_all_prompts_hold(model, refused, tmp_path):
 def test_an_interrupted_training_is_kept_and_resumed(run, refused, tmp_path):
     out = tmp_path / "cat.safetensors"
     process = start(*erase("demo", out, *LONG))
-    wait_for(out, process)
+    kept = unfinished_beside(out)
+    wait_for(kept, process)
     code, said, err = interrupt(process)
     assert (code, err) == (130, "")
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
-    begun = Adapter.load(out)
+    assert [path.name for path in tmp_path.iterdir()] == [kept.name]
+    begun = Adapter.load(kept)
     assert begun.partial
     assert begun.iterations > 0
     assert f"after {begun.iterations} of 100000 updates" in said
     assert "--resume" in said
-    assert "NOT FINISHED" in run("inspect", out)[1]
+    assert "NOT FINISHED" in run("inspect", kept)[1]
+    assert "holds an unfinished training; add --resume" in refused(*erase("demo", out, *LONG))
     assert "another gamma" in refused(*erase("demo", out, *LONG, "--resume", "--gamma", 3))
     assert "another concept" in refused(*erase("demo", out, *LONG, "--resume", "--concept", "dog"))
     more = ("--iterations", begun.iterations + 4, "--learning-rate", 0.2, "--batch", 2)
@@ -164,15 +170,24 @@ def test_an_interrupted_training_is_kept_and_resumed(run, refused, tmp_path):
     assert (code, ended.partial, ended.iterations) == (0, False, begun.iterations + 4)
     assert ended.gate.negatives >= 99
     assert ended.evaluations["training"] > begun.evaluations["training"]  # it went on from what there was
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
-def test_a_killed_training_keeps_what_was_saved(model, tmp_path):
-    out = tmp_path / "cat.safetensors"
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_finished_eraser_stays_until_the_new_one_is_finished(model, adapter, tmp_path, number):
+    out = adapter.save(tmp_path / "cat.safetensors")
+    before = out.read_bytes()
     process = start(*erase(model, out, *LONG))
-    wait_for(out, process)
-    process.kill()
-    process.communicate(timeout=300)
-    assert Adapter.load(out).partial
+    wait_for(unfinished_beside(out), process)
+    code, _, err = interrupt(process, number)
+    assert (code, err) == ({signal.SIGKILL: -9, signal.SIGTERM: 143}[number], "")
+    assert out.read_bytes() == before
+    assert Adapter.load(unfinished_beside(out)).partial
+
+
+def test_a_training_that_an_earlier_version_left_at_its_place_is_gone_on_from(model, adapter, refused, tmp_path):
+    out = replace(adapter, partial=True).save(tmp_path / "cat.safetensors")
+    assert "was begun with another rank" in refused(*erase(model, out, "--concept", "cat", "--resume"))
 
 
 def test_an_interrupt_before_the_first_update_writes_nothing(model, tmp_path):

@@ -151,11 +151,12 @@ def test_a_folder_is_no_file_to_write(refused, tmp_path, model):
 
 def test_the_checkpoint_is_never_written_over(refused, model, eraser):
     before = model.read_bytes()
-    assert "no eraser" in refused("erase", "--checkpoint", model, "--concept", "cat", "--out", model)
-    assert "no eraser" in refused("calibrate", "--checkpoint", model, "--adapter", eraser, "--out", model)
-    merge = ("--format", "checkpoint", "--checkpoint", model, "--out", model)
-    assert "another name" in refused("export", eraser, *merge)
-    assert "another name" in refused("export", eraser, "--format", "kohya", "--out", eraser)
+    for ask in ((), ("--overwrite",)):
+        words = (*ask, "--out", model)
+        assert "to read from" in refused("erase", "--checkpoint", model, "--concept", "cat", *words)
+        assert "to read from" in refused("calibrate", "--checkpoint", model, "--adapter", eraser, *words)
+        assert "to read from" in refused("export", eraser, "--format", "checkpoint", "--checkpoint", model, *words)
+        assert "to read from" in refused("export", eraser, "--format", "kohya", *ask, "--out", eraser)
     assert model.read_bytes() == before
 
 
@@ -222,4 +223,5 @@ def test_too_little_memory(tmp_path, model):
 def test_no_gpu(refused, tmp_path, model):
     words = ("--concept", "cat", "--out", tmp_path / "cat.safetensors")
     assert "0 CUDA GPUs" in refused("erase", "--checkpoint", model, "--device", "cuda", *words)
-    assert "'toaster'" in refused("erase", "--checkpoint", model, "--device", "toaster", *words)
+    for name in ("toaster", "meta", "hpu", "vulkan"):
+        assert f"'{name}'" in refused("erase", "--checkpoint", model, "--device", name, *words)

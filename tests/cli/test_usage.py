@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,21 @@ def test_version(run):
         ((*GENERATE, "--size", "17"), "multiples of 8"),
         ((*GENERATE, "--size", "64xmany"), "64xmany"),
         ((*GENERATE, "--count", "0"), "--count"),
+        ((*GENERATE, "--count", "-3"), "--count"),
+        ((*GENERATE, "--count", "20000000"), "from 1 to 1000000"),
+        ((*GENERATE, "--batch", "9" * 400), "400 digits"),
+        ((*GENERATE, "--guidance-scale", "9" * 400), "400 digits"),
+        ((*GENERATE, "--size", "9" * 400), "400 digits"),
+        ((*GENERATE, "--steps", "x" * 5000), "digits"),
+        ((*GENERATE, "--sampler", "\udcff" * 2), "sampler"),
+        ((*ERASE, "--concept", "cat", "--iterations", "9" * 5000), "5000 digits"),
+        ((*ERASE, "--concept", "cat " * 5000), "20000 characters"),
+        ((*ERASE, "--concept", "cat", "--out", "c" * 300 + ".safetensors"), "too long"),
+        ((*ERASE, "--concept", "cat", "--out", "a\0b.safetensors"), "zero byte"),
+        (("inspect", "a\0b.safetensors"), "zero byte"),
+        (("inspect", "c" * 300 + ".safetensors"), "too long"),
+        ((*GENERATE, "--adapter", "a\0b.safetensors"), "zero byte"),
+        ((*GENERATE, "--prompt", "a\0b"), "zero byte"),
         ((*GENERATE, "--sampler", "best"), "'best'"),
         ((*GENERATE, "--seed", str(2**63)), "--seed"),
         (("calibrate", "--checkpoint", "demo", "--adapter", "a", "--false-open-rate", "0"), "--false-open-rate"),
@@ -128,3 +144,42 @@ def test_an_early_interrupt_is_answered_in_a_sentence():
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and b"Traceback" not in err and err.startswith(b"Interrupted")
+
+
+SHELL = f"{sys.executable} -c 'import sys; from lora_unlearn.cli import main; sys.exit(main())' "
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a shell and its devices")
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("inspect {} >&-", 0, ""),
+        ("inspect {} > /dev/full", 1, "The system refused: No space left on device"),
+        ("--help > /dev/full", 0, ""),
+        ("inspect {} | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+        ("inspect nothing 2>&-", 1, ""),
+    ],
+)
+def test_nobody_need_listen(eraser, end, code, said):
+    command = SHELL + end.format(eraser)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == bool(said)
+
+
+def test_what_was_not_foreseen_is_a_sentence_and_with_debug_a_traceback(run, monkeypatch, eraser):
+    from lora_unlearn.commands import inspect
+
+    monkeypatch.setattr(inspect, "everything", lambda adapter, path: {1: {2, 3}}[2])
+    with pytest.raises(KeyError):  # a fault of our own stays loud
+        run("inspect", eraser, "--json")
+
+    def fail(adapter, path):
+        raise ValueError("The frobnicator is\nupside down.")
+
+    monkeypatch.setattr(inspect, "everything", fail)
+    code, out, err = run("inspect", eraser, "--json")
+    assert (code, out) == (1, "")
+    assert "not foreseen: The frobnicator is; repeat it with --debug" in err and err.count("\n") == 1
+    with pytest.raises(ValueError, match="frobnicator"):
+        run("inspect", eraser, "--json", "--debug")
