@@ -59,6 +59,14 @@ class Target:
         """The slice of the layer's weight, (out, in)."""
         return self.linear.weight[self.rows]
 
+    @property
+    def device(self) -> torch.device:
+        """Where a residual is kept: beside the weight; in main memory where the weight is not there ("meta")."""
+        own = getattr(self.linear, "weight", None)
+        if not isinstance(own, Tensor):
+            own = next(self.linear.buffers(), None)  # where packed weights may be
+        return torch.device("cpu") if own is None or own.is_meta else own.device
+
 
 class Denoiser(Protocol):
     """A text-conditioned diffusion model as the core sees it."""

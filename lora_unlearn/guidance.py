@@ -7,7 +7,8 @@ With s = 1 the mixture is the adapter's own prediction, and the host's one evalu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
@@ -19,6 +20,7 @@ from .adapter import Adapter
 from .decisions import Decision, Looking, decide
 from .denoiser import Conditioning
 from .detectors import DETECTORS
+from .errors import UnlearnError
 
 Mode = Literal["auto", "on", "off"]
 
@@ -68,12 +70,37 @@ class _Worker:
     decisions: list[Decision] = field(default_factory=list)
     changes: dict[int, Tensor] = field(default_factory=dict)
     """What the adapter changes for a picture at this very step, where the probe has just measured it."""
+    heard: bool = False
+
+    @contextmanager
+    def adapted(self, scale: Tensor) -> Iterator[None]:
+        """Around an evaluation with the adapter switched on for rows.
+
+        Raises:
+            UnlearnError: if the network never asked for the adapter's residual; later in a run a cache may stand in.
+        """
+        adapter = self.eraser.adapter
+        adapter.lora.heard = False
+        with adapter.lora.rows(scale):
+            yield
+        self.heard = self.heard or adapter.lora.heard
+        if not self.heard:
+            raise UnlearnError(
+                f"The network went round the eraser for {adapter.concept.name!r}, so the concept would be drawn; "
+                "switch off what replaces or caches the network's attention layers."
+            )
 
 
 def asked_for(erasers: Sequence[Eraser]) -> list[str]:
     """The prompts that gates compare with, which a host must have encoded: none where the text alone decides."""
     asking = [e.adapter for e in erasers if e.mode == "auto" and e.strength != 0 and e.adapter.gate.asks_network]
     return list(dict.fromkeys(text for adapter in asking for text in (adapter.concept.probe, "")))
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of any make have the same values."""
+    alike = (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+    return alike and torch.equal(one, other)
 
 
 class Guidance:
@@ -100,6 +127,7 @@ class Guidance:
         self.encode, self.look = encode, look
         self.workers = [_Worker(eraser) for eraser in erasers if eraser.strength != 0]
         self.steps = steps
+        self.text: Tensor | None = None
         self.evaluations: list[float] = []
         self.extra: list[int] = []
 
@@ -111,10 +139,17 @@ class Guidance:
     def step(self, call: Call, index: int) -> Tensor:
         """The prediction for the host's rows at step `index` (0 is the first).
 
-        While all gates are closed this is the tensor that `call.base()` returned, untouched.
+        While all gates are closed this is the tensor that `call.base()` returned, untouched. Where the positive
+        prompts are others than at the step before, gates decide anew.
+
+        Raises:
+            UnlearnError: if the network does not use an adapter whose gate is open.
         """
-        for worker in self.workers:
-            self._begin(worker, call)
+        asked = call.conditioning.tensors["text"][call.positive]  # a copy, so changes in place are seen, too
+        if self.text is None or not same(asked, self.text):
+            self.text = asked
+            for worker in self.workers:
+                self._begin(worker, call)
         probing = [worker for worker in self.workers if self._must_probe(worker, index)]
         opened = [worker for worker in self.workers if any(decision.open for decision in worker.decisions)]
         if not probing and len(opened) == 1 and opened[0].eraser.strength == 1:
@@ -126,9 +161,7 @@ class Guidance:
 
     def _begin(self, worker: _Worker, call: Call) -> None:
         """Decide what can be decided before the first step: by mode, by the prompt's text, or by a second look."""
-        if worker.decisions:
-            return
-        count = len(call.positive)
+        count, worker.changes = len(call.positive), {}
         if worker.eraser.mode != "auto":
             is_open = worker.eraser.mode == "on"
             worker.decisions = [Decision(is_open, by="mode") for _ in range(count)]
@@ -141,7 +174,8 @@ class Guidance:
 
     def _base(self, call: Call) -> Tensor:
         pictures = len(call.positive)
-        self.evaluations, self.extra = self.evaluations or [0.0] * pictures, self.extra or [0] * pictures
+        self.evaluations = (self.evaluations + [0.0] * pictures)[:pictures]
+        self.extra = (self.extra + [0] * pictures)[:pictures]
         self.evaluations = [count + len(call.conditioning) / pictures for count in self.evaluations]
         return call.base()
 
@@ -154,13 +188,13 @@ class Guidance:
     def _inside(self, worker: _Worker, call: Call) -> Tensor:
         scale = torch.zeros(len(call.conditioning))
         scale[torch.cat([rows for rows, _ in self._open_rows(worker, call)])] = 1.0
-        with worker.eraser.adapter.lora.rows(scale):
+        with worker.adapted(scale):
             return self._base(call)
 
     def _probe(self, worker: _Worker, call: Call, base: Tensor) -> None:
         waiting = [i for i, decision in enumerate(worker.decisions) if decision.open is None]
         gate = worker.eraser.adapter.gate
-        view = _StepView(self, worker.eraser.adapter, call, base, waiting)
+        view = _StepView(self, worker, call, base, waiting)
         scores = DETECTORS[gate.statistic](view)
         if "change" in vars(view):
             worker.changes = dict(zip(waiting, view.change, strict=True))
@@ -174,7 +208,7 @@ class Guidance:
                 if all(picture in worker.changes for picture in pictures) and not worker.eraser.both_rows:
                     change = torch.stack([worker.changes[picture] for picture in pictures])
                 else:
-                    with worker.eraser.adapter.lora.rows(torch.ones(len(rows))):
+                    with worker.adapted(torch.ones(len(rows))):
                         change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
                 mixed = mixed.clone() if mixed is base else mixed
                 mixed[rows] += worker.eraser.strength * change
@@ -193,8 +227,9 @@ class Guidance:
 class _StepView:
     """Undecided pictures at a step of their own run, as detectors see them (`detectors.View`)."""
 
-    def __init__(self, guidance: Guidance, adapter: Adapter, call: Call, base: Tensor, waiting: list[int]) -> None:
-        self.guidance, self.adapter, self.call, self.base, self.waiting = guidance, adapter, call, base, waiting
+    def __init__(self, guidance: Guidance, worker: _Worker, call: Call, base: Tensor, waiting: list[int]) -> None:
+        self.guidance, self.worker, self.call, self.base, self.waiting = guidance, worker, call, base, waiting
+        self.adapter = worker.eraser.adapter
         self.rows = call.positive[waiting]
         self.asked = call.conditioning[self.rows]
         self.prompt = base[self.rows]
@@ -215,7 +250,7 @@ class _StepView:
 
     @cached_property
     def change(self) -> Tensor:
-        with self.adapter.lora.rows(torch.ones(len(self.rows))):
+        with self.worker.adapted(torch.ones(len(self.rows))):
             return self.guidance._extra(self.call, self.rows, self.waiting, self.asked) - self.prompt
 
     def _of(self, prompt: str) -> Tensor:

@@ -6,6 +6,7 @@ are zero, the layer's own forward runs and nothing else.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,8 @@ class Lora(nn.Module):
         self.names = list(layers)
         self.layers = nn.ModuleList(layers.values())
         self.row_scale: Tensor | None = None
+        self.heard = False
+        """Set by every residual that is added: whoever switches rows on can tell whether the network asked for it."""
 
     def items(self) -> Iterator[tuple[str, LoraLayer]]:
         """Names with their layers."""
@@ -85,7 +88,7 @@ class Lora(nn.Module):
         check_targets(self, targets)
         attachment = Attachment()
         for name, layer in self.items():
-            layer.to(targets[name].linear.weight.device)
+            layer.to(targets[name].device)
             attachment.forwards.append(_Forward(self, layer, targets[name]))
         return attachment
 
@@ -129,6 +132,7 @@ class _Forward:
         base = self.plain(x, *args, **kwargs)
         if self.lora.row_scale is None or not self.live:
             return base
+        self.lora.heard = True
         scale = self.lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
         residual = self.layer(x) * scale
         if self.target.rows == slice(None):
@@ -136,6 +140,10 @@ class _Forward:
         out = base.clone()
         out[..., self.target.rows] += residual
         return out
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy of the network is a network without the adapter."""
+        return copy.deepcopy(self.plain, memo)
 
     def remove(self) -> None:
         """Put the layer's forward back, or go silent under what was put over it since."""
@@ -182,6 +190,6 @@ def new_lora(
     for name, target in targets.items():
         out, width = target.shape
         rows = torch.randn(rank, width, generator=generator) / rank**0.5 if down is None else down
-        device = target.linear.weight.device
+        device = target.device
         layers[name] = LoraLayer(rows.to(device), torch.zeros(out, rows.shape[0], device=device), scale)
     return Lora(layers)

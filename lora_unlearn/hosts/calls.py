@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Conditioning
+from ..errors import UnlearnError
 
 
 class NetworkCall:
@@ -18,22 +19,40 @@ class NetworkCall:
         plain: the network's own forward.
         names: of its first arguments; the first of all is the state.
         args, kwargs: what the pipeline passed.
-        guided: the rows are the negative prompts', then the positive ones'.
+        pipe: the pipeline, whose guidance says what the rows are.
+
+    Raises:
+        UnlearnError: if there is not one prompt for each state.
     """
 
     UNBATCHED: tuple[str, ...] = ()
     """Arguments that have no rows, however long they are."""
+    ALTERNATES = False
+    """Whether the negative prompts come in a call of their own, after that of the positive ones."""
 
     def __init__(
-        self, plain: Callable[..., Any], names: Sequence[str], args: tuple, kwargs: dict[str, Any], guided: bool
+        self, plain: Callable[..., Any], names: Sequence[str], args: tuple, kwargs: dict[str, Any], pipe: Any
     ) -> None:
         self.plain, self.as_tuple = plain, not kwargs.get("return_dict", True)
         self.kwargs = {**dict(zip(names, args, strict=False)), **kwargs, "return_dict": False}
-        self.count = len(self.kwargs[names[0]])
-        rows = torch.arange(self.count)
-        half = self.count // 2 if guided else 0
-        self.positive, self.negative = rows[half:], rows[:half] if guided else None
         self.conditioning = Conditioning(self.prompts())
+        states = self.kwargs[names[0]]
+        self.count = len(states)
+        if len(self.conditioning) != self.count:
+            raise UnlearnError(
+                f"The pipeline asks its network for {self.count} states with {len(self.conditioning)} prompts, so no "
+                "eraser can tell whose is whose; give it as many of one as of the other."
+            )
+        self.perturbed = bool(getattr(pipe, "do_perturbed_attention_guidance", False))
+        network = getattr(pipe, "unet", getattr(pipe, "transformer", None))
+        self.cached = bool(getattr(network, "is_cache_enabled", False))
+        guided = bool(getattr(pipe, "do_classifier_free_guidance", False)) and not self.ALTERNATES
+        self.positive, self.negative = rows_of_prompts(states, guided, self.perturbed)
+
+    @property
+    def aside(self) -> bool:
+        """Whether this is no step of the picture, but an evaluation for some other kind of guidance."""
+        return False
 
     @property
     def moment(self) -> float:
@@ -53,7 +72,17 @@ class NetworkCall:
         return self.plain(**self.kwargs)[0]
 
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
-        """The same states and moment, some rows, other conditionings."""
+        """The same states and moment, some rows, other conditionings.
+
+        Raises:
+            UnlearnError: where that would disturb what the pipeline does with its own rows.
+        """
+        if self.perturbed or self.cached:
+            what = "perturbed-attention guidance" if self.perturbed else "a cache of its network (enable_cache)"
+            raise UnlearnError(
+                f"Beside {what} an eraser may not ask the network twice in a step; use it at strength 1 with a gate "
+                "that decides before the first step, or switch that off."
+            )
         kwargs = {
             name: value if name in self.UNBATCHED else rows_of(value, rows, self.count)
             for name, value in self.kwargs.items()
@@ -67,6 +96,25 @@ class NetworkCall:
         from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
         return Transformer2DModelOutput(sample=prediction)
+
+
+def rows_of_prompts(states: Tensor, guided: bool, perturbed: bool) -> tuple[Tensor, Tensor | None]:
+    """Which rows are positive prompts' (P,), and the negative row of each (P,) or None.
+
+    Guided pipelines evaluate the same states for the negative prompts, the positive ones and, with perturbed attention,
+    the positive ones again. Rows that are not of this make come from elsewhere (another pipeline on the same network,
+    pictures that are edited): then all of them count as positive, so none is left alone by mistake.
+
+    Args:
+        states: the network's input, (B,...).
+        guided, perturbed: what the pipeline says of itself.
+    """
+    rows, groups = torch.arange(len(states)), 1 + guided + perturbed
+    size = len(states) // groups
+    repeated = size * groups == len(states) and all(torch.equal(states[:size], part) for part in states.split(size)[1:])
+    if not guided or not repeated:
+        return rows, None
+    return rows[size:], rows[:size].repeat(groups - 1)
 
 
 def rows_of(value: Any, rows: Tensor, count: int) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnlearnError
 from .flow import FlowDenoiser, FluxDenoiser, SD3Denoiser
-from .layers import select
+from .layers import inside, select
 from .unet import UNetDenoiser
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def denoiser_for(pipe: DiffusionPipeline, size: tuple[int, int] | None = None) -
         UnlearnError: naming the class of a pipeline that is not supported.
     """
     name = type(pipe).__name__
-    network = type(getattr(pipe, "transformer", None)).__name__
+    network = type(inside(getattr(pipe, "transformer", None))).__name__
     if network in TRANSFORMERS:
         return TRANSFORMERS[network](pipe, size)
-    if name.startswith("StableDiffusion") and hasattr(pipe, "unet"):
+    if name.startswith("StableDiffusion") and hasattr(pipe, "unet") and hasattr(pipe, "tokenizer"):
         return UNetDenoiser(pipe, size)
     raise UnlearnError(
         f"A {name} cannot be used; erasing works on Stable Diffusion 1.x, 2.x, XL, 3.x and Flux pipelines."

@@ -26,6 +26,34 @@ SELECTORS: dict[str, Callable[[str], bool]] = {
 the closed form works; and everything that does not serve the prompt alone."""
 
 
+class FlowCall(NetworkCall):
+    """A call of a joint-attention transformer."""
+
+    UNBATCHED = ("img_ids", "txt_ids")
+
+    @property
+    def aside(self) -> bool:
+        """SD3's evaluation without some layers."""
+        return self.kwargs.get("skip_layers") is not None
+
+    def prompts(self) -> dict[str, Tensor]:
+        """The host's rows: "text" and "pooled"."""
+        return {"text": self.kwargs["encoder_hidden_states"], "pooled": self.kwargs["pooled_projections"]}
+
+    def conditioned(self, kwargs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+        """Other prompts in the transformer's arguments; they may be of another length."""
+        changed: dict[str, Any] = {"encoder_hidden_states": tensors["text"], "pooled_projections": tensors["pooled"]}
+        if kwargs.get("txt_ids") is not None:
+            changed["txt_ids"] = kwargs["txt_ids"].new_zeros(tensors["text"].shape[1], 3)
+        return changed
+
+
+class FluxCall(FlowCall):
+    """A call of Flux's transformer; under true guidance one for the negative prompts follows."""
+
+    ALTERNATES = True
+
+
 class FlowDenoiser:
     """What Stable Diffusion 3 and Flux share.
 
@@ -36,8 +64,7 @@ class FlowDenoiser:
 
     family: str
     prediction_type: PredictionType = "flow"
-    guided = False
-    """Whether the pipeline's calls hold rows of the negative prompt."""
+    call: type[FlowCall] = FlowCall
 
     def __init__(self, pipe: Any, size: tuple[int, int] | None = None) -> None:
         self.pipe = pipe
@@ -75,7 +102,7 @@ class FlowDenoiser:
     def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> FlowCall:
         """What the pipeline asks of its transformer, as the guidance wants to see it."""
         names = ("hidden_states", "encoder_hidden_states", "pooled_projections", "timestep", "img_ids", "txt_ids")
-        return FlowCall(plain, names, args, kwargs, self.guided and self.pipe.do_classifier_free_guidance)
+        return self.call(plain, names, args, kwargs, self.pipe)
 
     def sigmas(self, steps: int) -> Tensor:
         """The shifted noise levels of a run, (steps + 1,), the last one 0."""
@@ -98,7 +125,6 @@ class SD3Denoiser(FlowDenoiser):
     """Stable Diffusion 3 and 3.5."""
 
     family: Literal["sd3"] = "sd3"
-    guided = True
 
     def timestep_options(self, steps: int) -> dict[str, Any]:
         """The number of steps, and the shift where it depends on the picture's size."""
@@ -118,6 +144,7 @@ class FluxDenoiser(FlowDenoiser):
     """
 
     family: Literal["flux"] = "flux"
+    call = FluxCall
     guidance_scale = 3.5
 
     def timestep_options(self, steps: int) -> dict[str, Any]:
@@ -145,20 +172,3 @@ class FluxDenoiser(FlowDenoiser):
         )[0]
         factor = self.pipe.vae_scale_factor
         return self.pipe._unpack_latents(velocity, height * factor, width * factor, factor).to(x.dtype)
-
-
-class FlowCall(NetworkCall):
-    """A call of a joint-attention transformer."""
-
-    UNBATCHED = ("img_ids", "txt_ids")
-
-    def prompts(self) -> dict[str, Tensor]:
-        """The host's rows: "text" and "pooled"."""
-        return {"text": self.kwargs["encoder_hidden_states"], "pooled": self.kwargs["pooled_projections"]}
-
-    def conditioned(self, kwargs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
-        """Other prompts in the transformer's arguments; they may be of another length."""
-        changed: dict[str, Any] = {"encoder_hidden_states": tensors["text"], "pooled_projections": tensors["pooled"]}
-        if kwargs.get("txt_ids") is not None:
-            changed["txt_ids"] = kwargs["txt_ids"].new_zeros(tensors["text"].shape[1], 3)
-        return changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -25,6 +26,10 @@ SAMPLERS = {
     "pndm": "PNDMScheduler",
     "flow_euler": "FlowMatchEulerDiscreteScheduler",
 }
+
+
+PRK_STEPS = 4
+"""PNDM's first steps are of another kind, four of them."""
 
 
 @dataclass
@@ -87,11 +92,12 @@ def generate(
         sampling: steps, guidance scale and so on.
         erasers: adapters at work.
         report: called with (pictures done, pictures in all).
+
+    Raises:
+        UnlearnError: if the sampler does not fit the model or the number of steps, or as `erasing` does.
     """
-    use_sampler(pipe, sampling.sampler)
-    pipe.set_progress_bar_config(disable=True)
     pictures: list[Picture] = []
-    with erasing(pipe, erasers) as run:
+    with _prepared(pipe, sampling), erasing(pipe, erasers) as run:
         for chunk in _batches(pipe, prompts, sampling.batch):
             started = time.perf_counter()
             run.guidance = None
@@ -104,6 +110,28 @@ def generate(
                 pictures.append(Picture(image, prompt, seed, decisions, spent, seconds, extra))
             report(len(pictures), len(prompts))
     return pictures
+
+
+@contextmanager
+def _prepared(pipe: Any, sampling: Sampling) -> Iterator[None]:
+    """Within this block the pipeline has the sampler that is asked for and shows no progress; afterwards its own."""
+    scheduler, progress = pipe.scheduler, getattr(pipe, "_progress_bar_config", None)
+    try:
+        use_sampler(pipe, sampling.sampler)
+        starts = type(pipe.scheduler).__name__ == SAMPLERS["pndm"] and not pipe.scheduler.config.skip_prk_steps
+        if starts and sampling.steps < PRK_STEPS:
+            raise UnlearnError(
+                f"The sampler pndm needs at least {PRK_STEPS} steps with this model, got {sampling.steps}; ask for "
+                "more, or take another sampler."
+            )
+        pipe.set_progress_bar_config(disable=True)
+        yield
+    finally:
+        pipe.scheduler = scheduler
+        if progress is None:
+            pipe.__dict__.pop("_progress_bar_config", None)
+        else:
+            pipe.set_progress_bar_config(**progress)
 
 
 def _batches(pipe: Any, prompts: Sequence[str], size: int) -> Iterator[slice]:

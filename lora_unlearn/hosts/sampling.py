@@ -1,22 +1,23 @@
-"""Erasers in a diffusers pipeline: the network's forward is wrapped while a picture is made."""
+"""Erasers in a diffusers pipeline: calls of its network go through the guidance while a picture is made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..adapter import Adapter
 from ..denoiser import Conditioning
 from ..errors import UnlearnError
-from ..guidance import Eraser, Guidance
+from ..guidance import Eraser, Guidance, same
 from ..look import Look
+from ..lora import Lora
 from .calls import NetworkCall
 from .diffusers import FlowDenoiser, UNetDenoiser, denoiser_for
+from .layers import inside
 
 
 @dataclass
@@ -34,14 +35,16 @@ class Run:
 def erasing(pipe: Any, erasers: Sequence[Eraser]) -> Iterator[Run]:
     """Within this block every call of the pipeline runs under the erasers; afterwards the pipeline is as before.
 
+    Other pipelines with the same network run under them, too; a copy of the pipeline made in the block does not.
+
     Args:
         pipe: a pipeline that `denoiser_for` knows.
         erasers: adapters with strength and gate mode. All strengths 0 or an empty list attach nothing.
 
     Raises:
-        UnlearnError: if an adapter belongs to another model family.
+        UnlearnError: if an adapter belongs to another model family, or the network is in such a block already.
     """
-    active = [eraser for eraser in erasers if eraser.strength != 0]
+    active = [_own(eraser) for eraser in erasers if eraser.strength != 0]
     run = Run()
     if not active:
         yield run
@@ -50,10 +53,38 @@ def erasing(pipe: Any, erasers: Sequence[Eraser]) -> Iterator[Run]:
     for eraser in active:
         check_family(eraser, denoiser.family)
     with ExitStack() as stack:
+        stack.enter_context(_alone(denoiser.network))
         for eraser in active:
             stack.enter_context(eraser.adapter.lora.attached(denoiser.linears(eraser.adapter.settings.selector)))
+            eraser.adapter.lora.to(denoiser.device)  # weights may lie elsewhere, waiting for their turn
         stack.enter_context(_wrapped(pipe, denoiser, active, run))
         yield run
+
+
+def _own(eraser: Eraser) -> Eraser:
+    """The eraser with rows to switch of its own: the same layers may be at work on another network at the same time."""
+    lora = Lora(dict(eraser.adapter.lora.items()))
+    return replace(eraser, adapter=replace(eraser.adapter, lora=lora))
+
+
+BUSY: set[int] = set()
+"""The networks that run under erasers now, by their id."""
+
+
+@contextmanager
+def _alone(network: Any) -> Iterator[None]:
+    """Refuse a second block on a network, whose calls the two would take for each other's."""
+    name = id(inside(network))
+    if name in BUSY:
+        raise UnlearnError(
+            "The network of this pipeline already runs under erasers; leave that block first, or give all erasers to "
+            "one block."
+        )
+    BUSY.add(name)
+    try:
+        yield
+    finally:
+        BUSY.remove(name)
 
 
 def check_family(eraser: Eraser, family: str) -> None:
@@ -72,8 +103,8 @@ def check_family(eraser: Eraser, family: str) -> None:
 
 @contextmanager
 def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence[Eraser], run: Run) -> Iterator[None]:
-    network = denoiser.network
-    plain, own = network.forward, network.__dict__.get("forward")
+    network, own = denoiser.network, denoiser.network._compiled_call_impl
+    plain = own or network._call_impl
     clock, encoded, looking = Clock(), dict[str, Conditioning](), False
 
     def encode(prompts: list[str]) -> Conditioning:
@@ -86,6 +117,11 @@ def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence
 
     def look(adapter: Adapter, asked: Conditioning) -> Tensor:
         nonlocal looking
+        if getattr(network, "is_cache_enabled", False):
+            raise UnlearnError(
+                f"The gate of the eraser for {adapter.concept.name!r} asks the network, which has a cache on "
+                "(enable_cache); switch it off, or calibrate the eraser again to decide from the text alone."
+            )
         looking = True
         try:
             return seen(adapter, asked)
@@ -104,22 +140,22 @@ def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence
             return plain(*args, **kwargs)
         return call.wrap(run.guidance.step(call, index))
 
-    network.forward = forward
+    # torch asks this first of all, so whoever wraps `forward` within a run (offloading does after each) is below it
+    network._compiled_call_impl = forward
     try:
         yield
     finally:
         if own is None:
-            del network.forward
+            del network._compiled_call_impl
         else:
-            network.forward = own
+            network._compiled_call_impl = own
 
 
 class Clock:
     """Tells runs, steps and side calls apart by what the pipeline asks of its network.
 
-    A run begins when the scheduler has new timesteps, a step when the network is told another timestep. A
-    call for the same moment with other prompts is a side call: the negative prompt of Flux's true guidance,
-    or SD3's evaluation without some layers.
+    A run begins when the scheduler has new timesteps, a step when the network is told another timestep. Side calls are
+    SD3's evaluation without some layers and, for the same moment, Flux's for the negative prompts of true guidance.
     """
 
     def __init__(self) -> None:
@@ -139,9 +175,11 @@ class Clock:
         self.fresh = timesteps is not self.timesteps
         if self.fresh:
             self.timesteps, self.prompts, self.index = timesteps, None, -1
+        if call.aside:
+            return None
         prompts = call.conditioning.tensors["text"]
         if self.prompts is not None and call.moment == self.moment:
-            return self.index if torch.equal(prompts, self.prompts) else None
+            return self.index if not call.ALTERNATES or same(prompts, self.prompts) else None
         self.moment, self.prompts = call.moment, prompts
         self.index += 1
         return self.index

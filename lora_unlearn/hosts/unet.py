@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
+from ..errors import UnlearnError
 from ..suggest import Vocabulary
 from . import text
 from .calls import NetworkCall
@@ -67,7 +68,7 @@ class UNetDenoiser:
     def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> UNetCall:
         """What the pipeline asks of its U-Net, as the guidance wants to see it."""
         names = ("sample", "timestep", "encoder_hidden_states")
-        return UNetCall(plain, names, args, kwargs, self.pipe.do_classifier_free_guidance)
+        return UNetCall(plain, names, args, kwargs, self.pipe)
 
     def sigmas(self, steps: int) -> Tensor:
         """Noise levels of a run, (steps + 1,), the last one 0."""
@@ -106,8 +107,17 @@ class UNetCall(NetworkCall):
 
 
 def schedule_of(scheduler: Any) -> tuple[PredictionType, DiffusionSchedule | FlowSchedule]:
-    """What the network of a U-Net pipeline predicts and at which noise levels, as its scheduler tells."""
-    kind = scheduler.config.get("prediction_type", "flow_prediction")
-    if kind == "flow_prediction":
+    """What the network of a U-Net pipeline predicts and at which noise levels, as its scheduler tells.
+
+    Raises:
+        UnlearnError: for a scheduler of another kind of model, such as EDM's.
+    """
+    name, kind = type(scheduler).__name__, scheduler.config.get("prediction_type")
+    if kind == "flow_prediction" or (kind is None and name.startswith("FlowMatch")):
         return "flow", FlowSchedule(scheduler, lambda steps: {"num_inference_steps": steps})
-    return kind, DiffusionSchedule(scheduler.alphas_cumprod)
+    if kind in ("epsilon", "v_prediction") and hasattr(scheduler, "alphas_cumprod"):
+        return kind, DiffusionSchedule(scheduler.alphas_cumprod)
+    raise UnlearnError(
+        f"Models that are sampled with {name} (prediction type {kind}) cannot be used; erasing works on epsilon, v and "
+        "flow models with the schedulers of Stable Diffusion, such as EulerDiscreteScheduler."
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 
@@ -12,23 +10,20 @@ pytest.importorskip("transformers")
 
 import tiny
 from diffusers import FlowMatchEulerDiscreteScheduler, PNDMScheduler
+from host_parts import STEPS, draw, fingerprint, listening, random_adapter, same_modules
 
-from lora_unlearn.adapter import Adapter
 from lora_unlearn.concept import Concept
-from lora_unlearn.denoiser import base_hash, derivative
+from lora_unlearn.denoiser import derivative
 from lora_unlearn.errors import UnlearnError
 from lora_unlearn.gate import Gate
 from lora_unlearn.guidance import Eraser, Guidance
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.sampling import erasing
-from lora_unlearn.lora import new_lora
 from lora_unlearn.settings import Settings
 from lora_unlearn.train import closed_form, encode, train
 
 FAMILIES = list(tiny.BUILDERS)
 FLOWS = ["sd3", "sd35_without_t5", "flux", "schnell"]
-STEPS = 3
-OPEN_TO_ALL = Gate(text_open=float("-inf"))
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -39,38 +34,6 @@ def pipe(request):
 @pytest.fixture
 def denoiser(pipe):
     return denoiser_for(pipe, tiny.SIZE)
-
-
-def draw(pipe, prompts=("a cat", "a dog"), **options):
-    generators = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
-    height, width = tiny.SIZE
-    return pipe(
-        list(prompts), height=height, width=width, num_inference_steps=STEPS, generator=generators,
-        output_type="pt", **{"guidance_scale": 3.5, **options},
-    ).images  # fmt: skip
-
-
-@contextmanager
-def listening(network):
-    """Notes what the pipeline asks of its network, and what it gets."""
-    calls, plain = [], network.forward
-
-    def forward(*args, **kwargs):
-        out = plain(*args, **kwargs)
-        calls.append((args, kwargs, out[0]))
-        return out
-
-    network.forward = forward
-    yield calls
-    del network.forward
-
-
-def random_adapter(denoiser, selector="cross_kv", gate=OPEN_TO_ALL, size=0.3):
-    lora = new_lora(denoiser.linears(selector), 2, 1.0, torch.Generator().manual_seed(1))
-    generator = torch.Generator().manual_seed(2)
-    for _, layer in lora.items():
-        layer.up.data = torch.randn(layer.up.shape, generator=generator) * size
-    return Adapter(lora, Concept("cat"), Settings(selector=selector), gate, denoiser.family, base_hash(denoiser))
 
 
 def first_call(pipe, denoiser):
@@ -91,21 +54,6 @@ def states(denoiser, args, kwargs):
         return x, time / 1000
     sigma = denoiser.schedule.table[int(time)]
     return x * (sigma**2 + 1).sqrt(), sigma.expand(len(x))
-
-
-def fingerprint(network):
-    return {name: dict(module.__dict__) for name, module in network.named_modules()}
-
-
-def same_modules(before, network):
-    """Every module has the attributes that it had, the very same objects."""
-    after = fingerprint(network)
-    return before.keys() == after.keys() and all(
-        before[name].keys() == after[name].keys() and all(before[name][key] is after[name][key] for key in after[name])
-        for name in after
-        for key in after[name]
-        if not isinstance(after[name][key], int | float | bool)
-    )
 
 
 def test_prompts_become_rows(denoiser):
