@@ -73,15 +73,16 @@ class Work:
 
     Args:
         erasers: those that are on.
-        say: takes one sentence for the page when the erasers cannot work.
+        say: takes one sentence for the page when the erasers cannot work; it may raise it.
+        note: takes one for the page when they have worked, and go on without.
 
     Attributes:
         passes: the host's sampling passes, with their decisions.
         strays: whether the U-Net was asked for anything before the first of them.
     """
 
-    def __init__(self, erasers: Sequence[Eraser], say: Say) -> None:
-        self.erasers, self.say = erasers, say
+    def __init__(self, erasers: Sequence[Eraser], say: Say, note: Say) -> None:
+        self.erasers, self.say, self.note = erasers, say, note
         self.passes: list[Pass] = []
         self.unet: Any = None
         self.attachments: list[Attachment] = []
@@ -102,7 +103,7 @@ class Work:
                 self._attach(sd_model)
         except UnlearnError as error:
             self._take_off()
-            self.say(str(error))
+            (self.note if self.passes else self.say)(str(error))  # a refiner goes on with what was erased before it
 
     def _attach(self, sd_model: Any) -> None:
         family, found = model.family_of(sd_model), linears(self.unet)
@@ -144,9 +145,10 @@ class Work:
     def detach(self) -> None:
         """Leave the U-Net as it was; a second time does nothing."""
         self._take_off()
-        if self.strays and not self.passes:
-            self.say(STRANGE)  # somebody sampled without the host's own sampler
         self.unet, self.rows = None, None
+        if self.strays and not self.passes:
+            self.strays = False
+            self.say(STRANGE)  # somebody sampled without the host's own sampler
 
     def _take_off(self) -> None:
         if self.unwrap is not None:

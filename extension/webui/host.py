@@ -63,7 +63,7 @@ class WebLent:
 
     def _draw(self, prompt: str, seed: int, sampling: Sampling, erasers: Sequence[Eraser]) -> Picture:
         start, complaints = time.perf_counter(), list[str]()
-        work = Work(erasers, complaints.append)
+        work = Work(erasers, complaints.append, complaints.append)
         with closing(self._job(prompt, seed, sampling)) as job:
             if erasers:
                 around_sampling(job, work)

@@ -1,6 +1,7 @@
 """The extension's own API, beside the host's and under the same password: `/lora-unlearn/v1/...`.
 
-Bodies are JSON objects. What is wrong with a request is told in one sentence, as `{"detail": ...}` with status 400.
+Bodies are JSON objects. What is wrong with a request is told in one sentence, as `{"detail": ...}` with status 400;
+pages of other sites are turned away.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
@@ -131,6 +133,8 @@ def endpoint(
     """A handler: reads and checks the body, does the work in a thread, turns what users can mend into status 400."""
 
     async def handle(request: Request) -> Fields:
+        if has_body:
+            check_sender(request)
         try:
             fields = checked(await body_of(request), schema, required) if has_body else {}
             return await run_in_threadpool(action, fields)
@@ -138,6 +142,16 @@ def endpoint(
             raise HTTPException(400, str(error)) from error
 
     return handle
+
+
+def check_sender(request: Request) -> None:
+    """Refuse what a page of another site may send: another origin, or a body that it need not ask leave for."""
+    origin, kind = request.headers.get("origin"), request.headers.get("content-type", "")
+    allowed = str(getattr(shared.cmd_opts, "cors_allow_origins", None) or "").split(",")
+    if origin and urlsplit(origin).netloc != request.headers.get("host") and origin not in allowed:
+        raise HTTPException(403, f"Pages of {origin[:100]} may not ask this; start the host with --cors-allow-origins.")
+    if kind.split(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "The request must be JSON; send the header Content-Type: application/json.")
 
 
 async def body_of(request: Request) -> bytes:

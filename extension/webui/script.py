@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -90,12 +91,12 @@ class EraserScript(scripts.Script):
             p.extra_generation_params.update(infotext_of(slots))
             erasers = [slot.eraser() for slot in slots if slot.works]
         except UnlearnError as error:
-            complain(p, str(error))
+            refuse(p, str(error))
             return
         for name in in_prompt(p) & {slot.name for slot in slots if slot.works}:
             p.comment(f"The eraser {name!r} stands in the prompt too, as a LoRA, and so it works twice.")
         if erasers:
-            p.lora_unlearn_work = Work(erasers, lambda sentence: complain(p, sentence))
+            p.lora_unlearn_work = Work(erasers, partial(complain, p), partial(note, p))
             p.lora_unlearn_slots = slots
             around_sampling(p, p.lora_unlearn_work)
 
@@ -117,9 +118,35 @@ def _choices() -> dict[str, Any]:
 
 
 def complain(p: Any, sentence: str) -> None:
-    """Say under the picture, and in its infotext, why nothing was erased."""
+    """Draw nothing where an eraser that is on cannot work; or, if the user wants that, say it under the picture.
+
+    Raises:
+        UnlearnError: with the sentence.
+    """
+    if not settings.drawn_anyway():
+        raise UnlearnError(sentence)
+    note(p, sentence)
+
+
+def note(p: Any, sentence: str) -> None:
+    """Say something under the picture, and in its infotext."""
     p.comment(sentence)
     p.extra_generation_params[PROBLEM] = sentence
+
+
+def refuse(p: Any, sentence: str) -> None:
+    """As `complain`, when the job samples: the hosts let no script stop a job before."""
+    own, sample = p.__dict__.get("sample"), p.sample
+
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        if own is None:
+            p.__dict__.pop("sample", None)
+        else:
+            p.sample = own
+        complain(p, sentence)
+        return sample(*args, **kwargs)
+
+    p.sample = refused
 
 
 def decided(work: Work, slots: Sequence[Slot], pictures: int) -> dict[str, list[str | None]]:

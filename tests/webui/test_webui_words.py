@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
+
 import pytest
 from test_webui_accordion import CAT, DOG, same
 from test_webui_training import API, wait_until
@@ -92,6 +95,23 @@ def test_bad_requests_get_one_sentence(server, cat, route, body, sentence):
     assert answer["detail"].count(". ") == 0
     assert server.said().count("Traceback") == before
     assert server.call(f"{API}/status")["phase"] != "running"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json", "Origin": "http://evil.example"}, 403),
+        ({"Content-Type": "text/plain", "Origin": "http://evil.example"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/json"}, 400),
+    ],
+    ids=["foreign page", "foreign page without leave", "no JSON", "a program"],
+)
+def test_pages_of_other_sites_are_turned_away(server, headers, status):
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{API}/suggest", b"{}", headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    assert refused.value.code == status
 
 
 def test_the_tab_and_the_routes_are_there(server):

@@ -19,7 +19,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lora_unlearn.demo.checkpoint import WEIGHTS
 from lora_unlearn.demo.networks import SCHEDULE, TEXT, TOKENIZER, VAE
@@ -27,6 +29,8 @@ from lora_unlearn.demo.networks import SCHEDULE, TEXT, TOKENIZER, VAE
 ROOT = Path(__file__).parents[2]
 PROBE = Path(__file__).parent / "probe"
 SIDE = 128
+HURTFUL = {"number": '{"format_version": ' + "1" * 5001 + "}", "depth": "[" * 100_000}
+"""Metadata that no reader should choke on."""
 COMMON = "--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-hashing --api"
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -103,6 +107,8 @@ def furnish(data: Path) -> None:
     models = data / "models" / "Stable-diffusion"
     models.mkdir(parents=True)
     (data / "models" / "Lora").mkdir()
+    for name, told in HURTFUL.items():  # a bad file among the user's own must not keep a host from starting
+        save_file({"a": torch.zeros(1)}, data / "models" / "Lora" / f"{name}.safetensors", {"lora_unlearn": told})
     repository = data / "demo"
     layout = WEIGHTS.with_suffix(".yaml").read_text()
     for name in ("demo", "twin"):
@@ -242,6 +248,14 @@ class Server:
         answer = self.call(f"/sdapi/v1/{'img2img' if 'init_images' in more else 'txt2img'}", body)
         pictures = [decoded(text) for text in answer["images"]]
         return SimpleNamespace(pictures=pictures, infotexts=json.loads(answer["info"])["infotexts"], raw=answer)
+
+    def refused(self, prompt: str, *erasers: Any, **more: Any) -> str:
+        """The sentence with which a job fails that would be drawn without an eraser that is on."""
+        body = dict(prompt=prompt, seed=3, steps=4, width=SIDE, height=SIDE, sampler_name="Euler", **more)
+        body["alwayson_scripts"] = {"erase concepts": {"args": list(erasers)}}
+        status, answer = self.ask(f"/sdapi/v1/{'img2img' if 'init_images' in more else 'txt2img'}", body)
+        assert status == 500 and answer["error"] == "UnlearnError", (status, answer)
+        return answer.get("errors") or answer["message"]
 
     def wait_for_job(self, seconds: float = 240) -> Any:
         """The state of the extension's job when it has ended."""
