@@ -207,3 +207,67 @@ def test_names_that_may_be_used(tmp_path, name):
 def test_names_that_leave_the_folder_or_fail_on_some_system(tmp_path, name):
     with pytest.raises(UnlearnError, match="can't be a file name"):
         inside(tmp_path, name)
+
+
+def test_names_that_are_too_long(tmp_path):
+    assert inside(tmp_path, "c" * 200) == tmp_path / ("c" * 200)
+    with pytest.raises(UnlearnError, match="too long"):
+        inside(tmp_path, "c" * 201)
+    with pytest.raises(UnlearnError, match="too long"):
+        inside(tmp_path, "\u732b" * 100)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "far").mkdir()
+    link, target = tmp_path / "a.txt", tmp_path / "far" / "b.txt"
+    link.symlink_to(target)
+    for text in ("one", "two"):  # the first time it leads nowhere yet
+        write_text(link, text)
+        assert link.is_symlink() and target.read_text() == text
+    assert os.listdir(tmp_path / "far") == ["b.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_who_may_read_a_file_stays_as_it_was(written):
+    written.chmod(0o600)
+    write_safetensors(written, {"other": torch.zeros(3)}, {})
+    assert written.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_write_protected_file_is_not_replaced(written):
+    before = written.read_bytes()
+    written.chmod(0o444)
+    with pytest.raises(UnlearnError, match="write-protected"):
+        write_safetensors(written, {"other": torch.zeros(3)}, {})
+    assert written.read_bytes() == before
+    assert os.listdir(written.parent) == [written.name]
+
+
+@pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", int)() == 0, reason="needs a user with limits")
+def test_an_unreadable_file_is_not_called_missing(written):
+    written.chmod(0o000)
+    refused(written, "Permission denied")
+    written.chmod(0o600)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lora_unlearn import files
+with files._replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_what_killed_processes_left_is_cleared_up_and_nothing_else(tmp_path):
+    mine = [".lora-unlearn.elsewhere.1.tmp", f".lora-unlearn.{'0' * 32}.tmp", ".a.tmp", "b.tmp"]
+    for name in mine:
+        (tmp_path / name).touch()
+    for name in ("a.txt", "b.txt"):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], check=False)
+    assert len(os.listdir(tmp_path)) == len(mine) + 1  # the second has cleared up behind the first
+    write_text(tmp_path / "c.txt", "whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([*mine, "c.txt"])

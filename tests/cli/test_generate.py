@@ -112,7 +112,7 @@ def test_pictures_that_are_drawn_outlive_an_interrupt(model, tmp_path, number):
     for path in drawn:
         Image.open(path).load()
     if number == signal.SIGTERM:
-        assert code == 130
+        assert code == 143
         said = json.loads((tmp_path / "generate.json").read_text())
         assert [entry["file"] for entry in said["pictures"]] == [path.name for path in drawn]
         assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".json"}
