@@ -72,7 +72,7 @@ class Lora(nn.Module):
 
     @contextmanager
     def rows(self, scale: Tensor | None) -> Iterator[None]:
-        """Within this block, row i of every batch gets scale[i] of the residual; None switches it off."""
+        """Within this block, row i of every batch gets scale[i] of the residual (one value: all rows); None: off."""
         before, self.row_scale = self.row_scale, scale
         try:
             yield
@@ -133,6 +133,11 @@ class _Forward:
         if self.lora.row_scale is None or not self.live:
             return base
         self.lora.heard = True
+        if len(self.lora.row_scale) not in (1, len(x)):
+            raise UnlearnError(
+                f"Another extension gives the network {len(x)} prompts for {len(self.lora.row_scale)} rows (attention "
+                "couple does), so erasers cannot tell whose is whose; take one of the two off."
+            )
         scale = self.lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
         residual = self.layer(x) * scale
         if self.target.rows == slice(None):

@@ -261,3 +261,26 @@ def test_a_compiled_model_decides_and_erases_as_any_other(kit, demo, under):
             assert (made - reference).abs().max() / reference.abs().max() < 1e-5
         assert (draw(model, CAT) - draw(demo.model, CAT)).abs().max() > 0.1
         assert torch.equal(made, draw(compiled(demo.model), DOG))
+
+
+def test_more_prompts_than_rows_get_a_sentence_and_closed_gates_do_not_mind(pack, kit, demo, under):
+    """As nodes for attention couple do: further contexts beside the host's own, within the attention."""
+
+    def couple(n, context, value, options):
+        return torch.cat([n, n]), torch.cat([context, context]), torch.cat([value, value])
+
+    def back(n, options):
+        return n[: len(n) // 2]
+
+    def coupled(model):
+        model = model.clone()
+        model.set_model_attn2_patch(couple)
+        model.set_model_attn2_output_patch(back)
+        return model
+
+    with torch.inference_mode():
+        one, two = coupled(demo.model), coupled(under(demo.model))
+        plain, closed = (kit.sample(model, kit.cond(DOG))["samples"] for model in (one, two))
+        assert torch.equal(plain, closed)
+        with pytest.raises(pack("lora_unlearn").UnlearnError, match="cannot tell whose is whose"):
+            kit.sample(two, kit.cond(CAT))
