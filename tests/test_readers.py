@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ from safetensors.torch import save_file
 
 from lora_unlearn import strict
 from lora_unlearn.adapter import KEY, Adapter, parse_metadata
+from lora_unlearn.concept import Concept
 from lora_unlearn.detectors import DETECTORS
-from lora_unlearn.erase import MODES
+from lora_unlearn.erase import MODES, PRESETS
 from lora_unlearn.errors import UnlearnError
 from lora_unlearn.files import read_metadata, read_safetensors, read_shapes
 from lora_unlearn.formats import PEFT_CONFIG, PEFT_WEIGHTS, from_diffusers, load_peft
-from lora_unlearn.gate import encode_direction
+from lora_unlearn.gate import Gate, encode_direction
 from lora_unlearn.hosts import flow, unet
 from lora_unlearn.hosts.checkpoints import UNET_FIRST, find_family
 
@@ -73,6 +75,15 @@ def test_the_names_that_a_file_may_hold_are_those_that_the_program_knows():
     assert set(strict.CHOICES["mode"]) == set(MODES)
     assert set(strict.CHOICES["selector"]) == {*unet.SELECTORS, *flow.SELECTORS}
     assert set(unet.FAMILIES.values()) <= set(strict.CHOICES["family"])
+
+
+@pytest.mark.parametrize("settings", [*MODES.values(), *(settings for _, settings in PRESETS.values())])
+def test_what_is_written_by_default_can_be_read(tmp_path, settings):
+    """A field that is new to a dataclass needs a kind in `strict.KINDS`, and its default has to be within bounds."""
+    adapter = replace(Adapter.load(OLD), settings=settings, gate=Gate(), concept=Concept("red", of="apple"))
+    assert Adapter.load(adapter.save(tmp_path / "a.safetensors")).settings == settings
+    largest = replace(adapter, settings=replace(settings, seed=2**63 - 1))
+    assert Adapter.load(largest.save(tmp_path / "a.safetensors")).settings.seed == 2**63 - 1
 
 
 NAN, INF = (encode_direction(torch.full((80,), value)) for value in (float("nan"), float("inf")))
