@@ -10,7 +10,7 @@ import torch
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import base_hash
-from lora_unlearn.gate import Gate
+from lora_unlearn.gate import Gate, encode_direction
 from lora_unlearn.lora import new_lora
 from lora_unlearn.settings import Settings
 
@@ -63,3 +63,15 @@ def same_modules(before, network):
         for key in after[name]
         if not isinstance(after[name][key], int | float | bool)
     )
+
+
+def gate_of(denoiser, wanted="a cat", other="a dog"):
+    """A gate that opens for one prompt and stays closed for another."""
+    texts = denoiser.encode([wanted, other]).tensors["text"].float()
+    change = texts[0] - texts[1]
+    scores = (texts @ change.T).amax(dim=1)  # of the two, by the change of each token
+    direction = change[(scores[0] - scores[1]).argmax()]
+    high, low = (texts @ direction).amax(dim=1).tolist()
+    assert high > low
+    middle = (high + low) / 2
+    return Gate("text", middle, direction=encode_direction(direction), text_closed=middle, text_open=middle)
