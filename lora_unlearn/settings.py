@@ -22,7 +22,8 @@ class Settings:
         scale: factor of the residual for random directions (UnGuide's alpha).
         iterations, batch, learning_rate: updates with Adam at most, states in each, step size.
         trajectories, trajectory_steps, guidance_scale: of the recorded states.
-        enough: stop when the matched filter on held-out states reaches this (1: the target is met exactly).
+        enough: stop when the matched filter on held-out states has reached this at two checks running (1: the target is
+            met exactly).
         selector: which layers, see `Denoiser.linears`; by default the values of the prompt's attention.
         offload: keep what the backward pass needs in main memory instead of the graphics card's: slower, for cards that
             cannot hold it.

@@ -265,6 +265,7 @@ def _fit(
     optimizer = torch.optim.Adam(trained(lora, settings))
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     losses: list[float] = []
+    reached = False
     step = done
     for step in range(done + 1, settings.iterations + 1):
         if stop():
@@ -279,8 +280,10 @@ def _fit(
         if step % 10 == 0:
             progress = replace(progress, redirected=redirected(denoiser, lora, prompts, held, settings))
         report(progress)
-        if progress.redirected is not None and progress.redirected >= settings.enough:
-            break
+        if progress.redirected is not None:
+            before, reached = reached, progress.redirected >= settings.enough
+            if before and reached:  # once may be the first swing past the mark
+                break
     return Trained(lora, True, redirected(denoiser, lora, prompts, held, settings), step, losses)
 
 

@@ -107,7 +107,7 @@ def test_the_file_works_like_the_adapter_in_memory(draw, cat, tmp_path):
 def test_instant_mode_trains_nothing_and_still_erases(pipe, draw, seen):
     adapter = erase(denoiser_for(pipe), Concept("ship"), load_bank("demo"), "instant")
     assert adapter.iterations == 0
-    assert adapter.evaluations["training"] <= 40  # what could be drawn instead, and is there anything to erase?
+    assert adapter.evaluations["training"] <= 120  # what could be drawn instead, and is there anything to erase?
     assert seen(draw("a photo of the ship", 8)).count("ship") >= 7
     assert seen(draw("a photo of the ship", 8, Eraser(adapter))).count("ship") <= 1
     assert seen(draw("a photo of the truck", 4, Eraser(adapter))).count("truck") == 4
