@@ -104,7 +104,7 @@ def fitted(work: Work, denoiser: Denoiser, order: Order) -> tuple[Settings, Esti
 
 def free_memory(denoiser: Denoiser) -> int | None:
     """Bytes that are free on the GPU the model is on; None where it is on none."""
-    device = next(iter(denoiser.linears("cross_kv").values())).linear.weight.device
+    device = next(iter(denoiser.linears("cross_kv").values())).device
     if device.type != "cuda":
         return None
     idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -12,6 +12,7 @@ from comfy_api.v0_0_2 import io
 from ..lora_unlearn import Adapter, UnlearnError
 from ..lora_unlearn.files import inside, write_safetensors
 from ..lora_unlearn.formats import to_diffusers
+from ..lora_unlearn.written import check_replaceable, marked, written_for
 from .messages import told
 from .schema import EraserType, schema
 
@@ -69,7 +70,7 @@ class ExportEraser(io.ComfyNode):
                 io.String.Input(
                     "name",
                     default="erase",
-                    tooltip="File name without folder or ending; an older file of that name is replaced.",
+                    tooltip="File name without folder or ending; an older file of this eraser is replaced, no other.",
                 ),
                 io.Combo.Input(
                     "format",
@@ -93,8 +94,10 @@ class ExportEraser(io.ComfyNode):
         path = inside(
             folder_paths.get_folder_paths("loras")[0], f"{name.strip().removesuffix('.safetensors')}.safetensors"
         )
+        wanted = written_for("diffusers" if format == "diffusers" else "eraser", eraser)
+        check_replaceable(path, wanted, remedy="choose another name")
         if format == "diffusers":
-            write_safetensors(path, to_diffusers(eraser.lora, eraser.family), {"format": "pt"})
+            write_safetensors(path, to_diffusers(eraser.lora, eraser.family), marked({"format": "pt"}, wanted))
         else:
             eraser.save(path)
         size = path.stat().st_size

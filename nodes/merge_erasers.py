@@ -11,6 +11,7 @@ from comfy_api.v0_0_2 import io
 from ..lora_unlearn.files import inside, write_safetensors
 from ..lora_unlearn.formats import to_diffusers, to_stock
 from ..lora_unlearn.join import joined
+from ..lora_unlearn.written import Written, check_replaceable, marked
 from .eraser_files import FORMATS
 from .messages import told
 from .schema import EraserType, advanced, schema
@@ -53,7 +54,8 @@ class MergeErasers(io.ComfyNode):
                 io.String.Input(
                     "name",
                     default="erase_several",
-                    tooltip="File name without folder or ending; an older file of that name is replaced.",
+                    tooltip="File name without folder or ending; an older one of several erasers is replaced, no "
+                    "other.",
                 ),
                 io.Combo.Input(
                     "format",
@@ -79,10 +81,13 @@ class MergeErasers(io.ComfyNode):
             lora, metadata = joined(parts)
         folder = folder_paths.get_folder_paths("loras")[0]
         path = inside(folder, f"{name.strip().removesuffix('.safetensors')}.safetensors")
+        family = parts[0][0].family
+        wanted = Written("merged", family=family)
+        check_replaceable(path, wanted, remedy="choose another name")
         if format == "diffusers":
-            write_safetensors(path, to_diffusers(lora, parts[0][0].family), {"format": "pt"})
+            write_safetensors(path, to_diffusers(lora, family), marked({"format": "pt"}, wanted))
         else:
-            write_safetensors(path, to_stock(lora, parts[0][0].family), metadata)
+            write_safetensors(path, to_stock(lora, family), marked(metadata, wanted))
         size = path.stat().st_size
         text = f"{path} ({size / 1024:.0f} kB, without gates)"
         return io.NodeOutput(str(path), size, ui=told(text))
