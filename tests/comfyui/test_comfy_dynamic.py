@@ -134,6 +134,13 @@ def ups(adapter):
     return torch.cat([layer.up.detach().cpu().flatten() for layer in adapter.lora.layers])
 
 
+def far(one, other):
+    """How far two adapters are apart, 1 being their size: Adam makes whole steps of what rounding leaves of nothing."""
+    if one.lora.rank != other.lora.rank:
+        return float("inf")
+    return float((ups(one) - ups(other)).norm() / ups(other).norm())
+
+
 def test_guidance_under_paging(paged, demo, work, cat, sample):
     for mode, text in (("auto", CAT), ("on", DOG)):
         expected = sample(work.apply(demo.model, cat, mode), text)
@@ -150,7 +157,7 @@ def test_training_under_paging(offload, paged, demo, work, sample, usual):
     sample(paged, DOG)  # what the host has paged in by now, it made without autograd
     ours = work.train(paged, iterations=3, offload=offload)
     theirs = usual("trained", lambda: work.train(demo.model, iterations=3))
-    assert torch.allclose(ups(ours), ups(theirs), atol=1e-4) and was_paged(paged)
+    assert far(ours, theirs) < 0.02 and was_paged(paged)
     assert all(torch.equal(before[name], value) for name, value in paged.model.named_parameters())
 
 
@@ -164,8 +171,7 @@ def test_a_lora_before_the_eraser_counts_under_paging(paged, host, demo, work, c
             host.LoraLoader().load_lora(m, demo.clip, "paged.safetensors", 0.1, 0.0)[0] for m in (paged, demo.model)
         ]
     ours, theirs, without = (work.train(model, "instant") for model in (*under, demo.model))
-    assert torch.allclose(ups(ours), ups(theirs), atol=1e-3)
-    assert not torch.allclose(ups(ours), ups(without), atol=1e-2)
+    assert far(ours, theirs) < 0.02 < far(ours, without)
 
 
 def test_an_eraser_is_known_again_however_the_model_is_loaded(paged, pack, demo, sample):
