@@ -113,7 +113,7 @@ def test_packed_weights_are_those_that_the_layer_applies(pack, erased, demo):
     layer.weight = torch.nn.Parameter(torch.zeros(plain.numel() // 2, dtype=torch.uint8), requires_grad=False)
     of_bytes, of_numbers = (erased(model)[1].lora for model in (packed, demo.model))
     for (name, ours), (_, theirs) in zip(of_bytes.items(), of_numbers.items(), strict=True):
-        assert torch.allclose(ours.up, theirs.up, atol=1e-3), name
+        assert (ours.up - theirs.up).norm() < 1e-2 * theirs.up.norm(), name
         assert ours.up.norm() > 0
 
 
@@ -132,7 +132,8 @@ def test_a_lora_before_the_eraser_counts_whether_it_is_loaded_yet_or_not(host, d
     _, loaded = erased(model)
     _, without = erased(demo.model)
     up = [adapter.lora.layers[0].up.detach() for adapter in (fresh, loaded, without)]
-    assert torch.equal(up[0], up[1]) and not torch.allclose(up[0], up[2], atol=1e-2)
+    assert torch.equal(up[0], up[1])
+    assert up[0].shape != up[2].shape or not torch.allclose(up[0], up[2], atol=1e-2)
 
 
 def test_little_memory_for_weights_changes_nothing(host, demo, erased, sample, monkeypatch):

@@ -209,7 +209,7 @@ def test_too_few_prompts_for_a_rate_are_told(node, pack, demo, cat):
 
 def test_inspecting_tells_what_an_eraser_is(node, cat):
     text = node("LoraUnlearnInspectEraser", eraser=cat)[0]
-    assert text.startswith("erases 'cat' from demo models\nmade in instant mode")
+    assert text.startswith("erases 'cat' from demo models\n") and "\nmade in instant mode" in text
     assert f"opens from a score of {cat.gate.threshold:.3f}" in text and cat.base_hash in text
     lines = text.splitlines()
     spoken, kept = (next(i for i, line in enumerate(lines) if line.startswith(start)) for start in ("gate: ", "kept"))

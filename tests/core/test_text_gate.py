@@ -99,6 +99,9 @@ def test_an_encoder_that_is_not_finite_is_refused(minilm, dog, spoilt):
         def encode(self, prompts):
             return self.tokens.encode(prompts).map(lambda tensor: tensor * spoilt)
 
+        def linears(self, selector):
+            return {}
+
     with pytest.raises(UnlearnError, match="not finite"):
         text_gate(Broken(), Concept("dog"), Parts(["a"] * 100, ["b"] * 100, ["c"]))
     with pytest.raises(UnlearnError, match="not finite"):

@@ -139,7 +139,9 @@ def test_a_concept_that_the_model_does_not_draw_is_said_to_be_no_erasure(studio,
 
 def test_the_gate_is_measured_anew(erased):
     before = erased.library.load("cat")
-    before.gate = type(before.gate)(**{**before.gate.to_dict(), "threshold": 99.0, "text_closed": 99.0})
+    before.gate = type(before.gate)(
+        **{**before.gate.to_dict(), "threshold": 99.0, "text_closed": 99.0, "text_open": 99.0}
+    )
     before.save(erased.library.path("cat"))
     erased.calibrate("cat")
     state = erased.join(60)
