@@ -59,7 +59,7 @@ def test_a_model_that_predicts_v_is_erased_from_and_draws_as_before(server, v_mo
     many = {"batch_size": 4, "steps": 10}
     before = server.draw(CAT, **many)
     assert seen(before.pictures).count("cat") >= 3
-    name = server.call(f"{API}/erase", {"concept": "cat", "preset": "balanced", "iterations": 5})["name"]
+    name = server.call(f"{API}/erase", {"concept": "cat", "preset": "balanced", "iterations": 30})["name"]
     state = server.wait_for_job()
     assert state["phase"] == "done", state
     assert same(server.draw(CAT, **many).pictures, before.pictures)

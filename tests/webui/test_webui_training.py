@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from test_webui_accordion import CAT, DOG, furthest, same
@@ -53,7 +54,7 @@ def test_stop_keeps_what_there_is_and_resume_ends_it(server):
     assert listed[name]["partial"]
     status, answer = server.ask(f"{API}/export", {"name": name})
     assert status == 400 and "not finished" in answer["detail"]
-    assert "There is no eraser" in server.draw(CAT, True, name, 1.0, "on").infotexts[0]
+    assert "There is no eraser" in server.refused(CAT, True, name, 1.0, "on")
     assert server.call(f"{API}/resume", {"name": name})["name"] == name
     assert wait_until(server, "training", 4)["phase"] in ("running", "done")
     assert server.wait_for_job()["phase"] == "done"
@@ -90,6 +91,9 @@ def test_an_exported_file_that_is_written_again_is_taken_up(server, cat, dog):
     prompt = f"{CAT} <lora:again:1>"
     path = server.call(f"{API}/export", {"name": dog, "new": "again"})["path"]
     first = server.draw(prompt)
+    status, answer = server.ask(f"{API}/export", {"name": cat, "new": "again"})
+    assert status == 400 and "is an eraser for 'dog'" in answer["detail"]  # no other eraser's file is replaced
+    Path(path).unlink()
     server.call(f"{API}/export", {"name": cat, "new": "again"})
     second = server.draw(prompt)
     assert furthest(first.pictures, second.pictures) > 30
@@ -141,7 +145,7 @@ def test_a_hostile_file_in_the_folder_is_passed_over(server, cat):
         listed = {entry["name"]: entry["problem"] for entry in server.call(f"{API}/list")["erasers"]}
         assert not listed[cat] and all(listed[name] for name in ("huge", "pickle", "odd"))
         for name in ("huge", "pickle", "odd"):
-            assert "There is no eraser" in server.draw(DOG, True, name, 1.0, "on").infotexts[0]
+            assert "There is no eraser" in server.refused(DOG, True, name, 1.0, "on")
     finally:
         for name in ("huge", "pickle", "odd"):
             (folder / f"{name}.safetensors").unlink()
