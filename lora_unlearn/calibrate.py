@@ -17,10 +17,9 @@ from .denoiser import Denoiser, derivative
 from .detectors import DETECTORS
 from .errors import UnlearnError
 from .gate import Gate, text_score
-from .look import Asked, LookMode, share_of_text, with_look
+from .look import CHUNK, Asked, LookMode, share_of_text, with_look
 from .sentences import sentences
 
-CHUNK = 32
 LIKE_THE_CONCEPT = 0.05
 """Quantile of the positives' scores from which up a prompt scores like the concept."""
 

@@ -72,6 +72,13 @@ def setting_inputs() -> list[Any]:
         number("trajectory_steps", 1, 100, 1, "States on each of those ways, 1 to 100."),
         number("guidance_scale", 1.0, 20.0, 0.5, "Guidance (CFG) of those ways, 1 to 20; Flux always takes 1."),
         number("enough", 0.1, 1.0, 0.005, "Stop early once this share of the concept is redirected, 0.1 to 1."),
+        *choice_inputs(),
+    ]
+
+
+def choice_inputs() -> list[Any]:
+    """The settings that are chosen from a list, and the pictures' size."""
+    return [
         advanced(
             io.Combo.Input(
                 "objective", options=list(OBJECTIVES), default=DEFAULT.objective, tooltip="The loss's target."
