@@ -55,7 +55,7 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
         return
     locks = [Depends(check_password)] if getattr(shared.cmd_opts, "api_auth", None) else []
 
-    def add(method: str, name: str, schema: Fields, action: Callable[[Fields], Fields], required: tuple = ()) -> None:
+    def add(method: str, name: str, schema: Fields, action: Callable[[Fields], Fields], required: tuple) -> None:
         body = {"type": "object", "properties": schema, "required": list(required), "additionalProperties": False}
         content = {"requestBody": {"content": {"application/json": {"schema": body}}}}
         app.add_api_route(
@@ -66,6 +66,17 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
             openapi_extra=content if method == "POST" else {},
             summary=(action.__doc__ or name).strip(),
         )
+
+    for route in (*job_routes(studio), *library_routes(studio)):
+        add(*route)
+
+
+Route = tuple[str, str, Fields, Callable[[Fields], Fields], tuple[str, ...]]
+"""Method, name, schema of the body, what it does, and the fields that must be there."""
+
+
+def job_routes(studio: Studio) -> list[Route]:
+    """Trainings: begin, go on, stop, ask."""
 
     def erase(fields: Fields) -> Fields:
         """Begin to erase a concept from the loaded checkpoint."""
@@ -85,6 +96,17 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
     def status(fields: Fields) -> Fields:
         """What the job under way does, or how the last one ended."""
         return told(studio.state)
+
+    return [
+        ("POST", "erase", ERASE, erase, ("concept",)),
+        ("POST", "resume", RESUME, resume, ()),
+        ("POST", "stop", {}, stop, ()),
+        ("GET", "status", {}, status, ()),
+    ]
+
+
+def library_routes(studio: Studio) -> list[Route]:
+    """Erasers that are there, and words."""
 
     def listed(fields: Fields) -> Fields:
         """The erasers, the latest first."""
@@ -107,14 +129,12 @@ def add_routes(app: FastAPI, studio: Studio) -> None:
         found = studio.try_prompt(fields["name"], fields["prompt"])
         return {**asdict(found), "word": found.word, "said": str(found)}
 
-    add("POST", "erase", ERASE, erase, ("concept",))
-    add("POST", "resume", RESUME, resume)
-    add("POST", "stop", {}, stop)
-    add("GET", "status", {}, status)
-    add("GET", "list", {}, listed)
-    add("POST", "export", EXPORT, export, ("name",))
-    add("POST", "suggest", SUGGEST, suggest, ("concept",))
-    add("POST", "try", TRY, try_prompt, ("name", "prompt"))
+    return [
+        ("GET", "list", {}, listed, ()),
+        ("POST", "export", EXPORT, export, ("name",)),
+        ("POST", "suggest", SUGGEST, suggest, ("concept",)),
+        ("POST", "try", TRY, try_prompt, ("name", "prompt")),
+    ]
 
 
 def told(state: State) -> Fields:
