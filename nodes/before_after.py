@@ -10,7 +10,7 @@ import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
-import nodes as host
+import nodes
 
 from ..lora_unlearn import Adapter, UnlearnError
 from ..lora_unlearn.neighbours import neighbours
@@ -21,6 +21,9 @@ from .guide import apply_erasers, encoded_for
 from .pictures import shown, to_image, to_pillow
 from .schema import EraserType, advanced, clip_input, eraser_of, gate_input, schema
 from .training import check_parts
+
+host: Any = nodes
+"""ComfyUI's own nodes, not this package."""
 
 CELL = 512
 """Longest side of a picture on the sheet, in pixels."""

@@ -75,7 +75,7 @@ class ComfyDenoiser:
     def vocabulary(self) -> Vocabulary | None:
         """The words of the CLIP's first text encoder, in Flux of T5; None if it has none that are whole."""
         tokenizers = {name: part for name, part in vars(self.clip.tokenizer).items() if hasattr(part, "inv_vocab")}
-        encoders = {name: getattr(self.clip.cond_stage_model, name, None) for name in tokenizers}
+        encoders: dict[str, Any] = {name: getattr(self.clip.cond_stage_model, name, None) for name in tokenizers}
         names = [name for name, encoder in encoders.items() if hasattr(encoder, "transformer")]
         name = "t5xxl" if self.family == "flux" and "t5xxl" in names else next(iter(names), None)
         if name is None:
@@ -109,7 +109,7 @@ class ComfyDenoiser:
             self.load()
         with plain_tensors(self.base), self._kept_safe(), self._current():
             conds = self._conds(x, conditioning)
-            options = {"transformer_options": {}}
+            options: dict[str, Any] = {"transformer_options": {}}
             (denoised,) = comfy.samplers.calc_cond_batch(self.base, [conds], x, sigma.to(x), options)
         return from_denoised(x, sigma.to(x), denoised, self.prediction_type)
 

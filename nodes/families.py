@@ -76,7 +76,7 @@ def _named_once(found: dict[str, Target]) -> dict[str, Target]:
     return kept
 
 
-def _module(network: nn.Module, path: str) -> nn.Module | None:
+def _module(network: Any, path: str) -> Any:
     for part in path.split("."):
         network = getattr(network, part, None)
         if network is None:

@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 from ..lora_unlearn import Concept, Eraser
 from ..lora_unlearn.bank import own_prompts
 from ..lora_unlearn.checks import check_own, check_words
+from ..lora_unlearn.guidance import Mode as GateMode
 
 CATEGORY = "unlearn"
 EraserType = io.Custom("ERASER")
@@ -147,7 +148,7 @@ def gate_input() -> Any:
     )
 
 
-GATES = {"auto": "auto", "always": "on", "never": "off"}
+GATES: dict[str, GateMode] = {"auto": "auto", "always": "on", "never": "off"}
 """The gate's modes, as the nodes and as the core call them."""
 
 

@@ -215,7 +215,7 @@ class TrainEraser(io.ComfyNode):
         model: Any,
         clip: Any,
         concept: str,
-        mode: str,
+        mode: Mode,
         replace_with: str = "",
         keep: str = "",
         also: str = "",

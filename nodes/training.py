@@ -158,14 +158,13 @@ def _planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]
     Raises:
         UnlearnError: if the memory does not suffice; it names the setting to lower.
     """
-    settings, mode = for_family(order.settings, denoiser.family), order.mode
+    settings, mode, room = for_family(order.settings, denoiser.family), order.mode, 0
 
     def free(needed: Estimate) -> int:
         nonlocal room
         room = denoiser.make_room(needed.memory)
         return room
 
-    room = 0
     fitting, expected = planned(settings, mode, lambda: measure(denoiser, settings), free, order.may_lower_batch)
     if mode != "instant":
         denoiser.room = expected.memory
