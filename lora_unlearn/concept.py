@@ -34,6 +34,8 @@ STYLE_CONTEXTS = (
 )
 STYLE_JOINTS = (", {}", " in the manner of {}", " in {}", "{}")
 """How a style hangs on what is drawn in it: what is left out when it goes."""
+SEVERAL = re.compile(r"[,;/|&+\n\u3001\uff0c\uff1b]|\band\b", re.IGNORECASE)
+"""What people write between several things (fullwidth commas included); between words of one phrase it is rare."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,25 @@ class Concept:
         """Prompts of the things to keep, and of the thing whose attribute goes."""
         words = [word for word in (*self.keep, self.of) if word.strip()]
         return [context.format(literal(word)) for word in words for context in contexts(word)]
+
+
+def notices(concept: Concept, together: str = "use them together") -> list[str]:
+    """What an interface should say of words that may not mean what the user thinks, a sentence each; mostly none.
+
+    Args:
+        together: how several erasers are used at once, in the interface's own words.
+    """
+    advice = {
+        f"to erase several things make an eraser for each and {together}": [concept.name],
+        "it can only be one thing": [concept.replace_with, concept.of],
+        "give several things one by one": [*concept.also, *concept.keep],
+    }
+    return [
+        f'"{word.strip()}" is taken as one phrase; {what}.'
+        for what, words in advice.items()
+        for word in words
+        if SEVERAL.search(word.strip())
+    ]
 
 
 def _plain(word: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from ..adapter import Adapter
 from ..bank import load_bank
 from ..checks import check_rate, check_words
-from ..concept import Concept
+from ..concept import Concept, notices
 from ..denoiser import base_hash
 from ..describe import gate_lines, percent
 from ..erase import LEAST_CHANGE, MODES, Mode, erase
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
     check_words(concept)
+    for notice in notices(concept, "name them all to generate"):
+        say(notice)
     settings = settings_for(args)
     promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)
     out = output_file(args.out)

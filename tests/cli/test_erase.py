@@ -54,6 +54,13 @@ def test_the_words_come_before_the_numbers(finished):
     assert said.index("would have opened for") < said.index("opens from a score") < said.index("95 % interval")
 
 
+def test_several_things_in_one_concept_are_told_to_be_one_phrase(run, tmp_path):
+    words = ("erase", "--checkpoint", "demo", "--mode", "instant", "--out", tmp_path / "a.safetensors", "--concept")
+    said = run(*words, "cat, dog")[1].splitlines()[0]
+    assert said.startswith('"cat, dog" is taken as one phrase; ') and "an eraser for each" in said
+    assert "one phrase" not in run(*words, "cow", "--overwrite")[1]
+
+
 def test_the_models_own_synonyms_are_named_unless_they_were_given(run, tmp_path):
     out = tmp_path / "a.safetensors"
     words = ("erase", "--checkpoint", "demo", "--concept", "cat", "--mode", "instant", "--out", out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_unlearn import Concept, UnlearnError
+from lora_unlearn.concept import notices
 from lora_unlearn.hosts.prompts import parse, plain
 
 
@@ -53,3 +54,22 @@ def test_brackets_of_a_name_are_no_weights(name):
 def test_an_empty_concept_is_refused(name):
     with pytest.raises(UnlearnError, match="The concept is empty"):
         Concept(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["cat, dog", "cat,dog", "cat; dog", "cat and dog", "cat & dog", "cat/dog", "cat\u3001dog"]
+)
+def test_several_things_in_one_name_are_told_to_be_one_phrase(name):
+    (said,) = notices(Concept(name), "stack them")
+    assert said.startswith(f'"{name}" is taken as one phrase; ') and "an eraser for each and stack them" in said
+
+
+@pytest.mark.parametrize("name", ["cat", "Van Gogh style", "red panda", "sand castle", "candy", "l'oeil", "t-shirt"])
+def test_one_thing_needs_no_notice(name):
+    assert notices(Concept(name, ("kitten", "tom cat"), "brandy", ("dog",), "apple")) == []
+
+
+def test_other_words_are_told_to_be_one_phrase_too():
+    said = notices(Concept("cat", ("kitten, tomcat",), "dog and cow", ("fox; wolf",)))
+    assert [sentence.split('"')[1] for sentence in said] == ["dog and cow", "kitten, tomcat", "fox; wolf"]
+    assert not any("an eraser for each" in sentence for sentence in said)
