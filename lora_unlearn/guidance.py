@@ -23,6 +23,13 @@ from .detectors import DETECTORS
 from .errors import UnlearnError
 
 Mode = Literal["auto", "on", "off"]
+STRONGEST = 3.0
+"""The highest strength that an interface offers."""
+STRENGTH = (
+    "0 draws as without the eraser, 1 erases; at 0.5 much of the concept stays. Above 1 steers further away. Anything "
+    "but 0 and 1 makes an erased picture take half as long again."
+)
+"""What the strength does, in the words of every interface; `docs/results.md` has the figures."""
 
 
 @dataclass
