@@ -106,9 +106,12 @@ def erase(
         adapter.lora = closed_form(targets, prompts, settings.rank, gamma=settings.repulsion)
     else:
         complete = _train(counted, adapter, prompts, report, stop, resume, save)
+    finished = complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE)
+    if finished:
+        adapter.lora = adapter.lora.with_one_alpha()
     adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
-    if complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE):
+    if finished:
         save(adapter)
         adapter.gate = _gate(counted, adapter, parts, promise, calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]

@@ -77,7 +77,7 @@ def _sgm_name(module: str) -> str:
 def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
     """The tensors that every stock loader takes as an ordinary LoRA, float16.
 
-    kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (); those of
+    kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (), one alpha for all; those of
     `to_diffusers` for SD3 and Flux, where diffusers, ComfyUI and Forge agree on nothing else.
 
     Raises:
@@ -86,7 +86,8 @@ def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
     if family in TRANSFORMERS:
         return {key: _half(key, tensor) for key, tensor in to_diffusers(lora, family).items()}
     tensors = {}
-    for name, layer in lora.items():
+    alike = len({layer.alpha for _, layer in lora.items()}) == 1
+    for name, layer in (lora if alike else lora.with_one_alpha()).items():
         stem = kohya_name(family, name)
         tensors[f"{stem}.lora_down.weight"] = _half(name, _stored(layer.down))
         tensors[f"{stem}.lora_up.weight"] = _half(name, _stored(layer.up))

@@ -64,6 +64,17 @@ class Lora(nn.Module):
         """The largest rank of its layers."""
         return max(layer.rank for _, layer in self.items())
 
+    def with_one_alpha(self) -> Lora:
+        """The same residuals with one alpha in all layers, its largest rank, and the rest of each scale in up.
+
+        diffusers reads kohya's files rightly only so: where alphas differ it gives all layers the commonest one.
+        """
+        alpha = self.rank
+        scales = {name: alpha / layer.rank for name, layer in self.items()}
+        return Lora(
+            {name: LoraLayer(own.down, own.up * (own.scale / scales[name]), scales[name]) for name, own in self.items()}
+        )
+
     @torch.no_grad()
     def round_to_half(self) -> None:
         """Round all values to float16, as they are stored: memory and file then give the same pictures."""

@@ -72,10 +72,18 @@ def test_kohya_names_of_transformers(family):
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux"])
 def test_stock_files_come_back(family):
-    lora = random_lora(MODULES, ranks=(2, 3), scales=(1.0, 2.0))
+    lora = random_lora(MODULES, ranks=(2, 3), scales=(3.0, 2.0))
     tensors = to_stock(lora, family)
     same(from_stock(tensors, lora.names, family), lora)
     assert {tensor.dtype for name, tensor in tensors.items() if not name.endswith(".alpha")} == {torch.float16}
+
+
+@pytest.mark.parametrize("ranks", [(2,), (2, 3)])
+def test_layers_with_scales_of_their_own_share_one_alpha_in_a_file(ranks):
+    lora = random_lora(MODULES, ranks=ranks, scales=(1.0, 0.3))
+    tensors = to_stock(lora, "sd1")
+    assert {float(tensor) for name, tensor in tensors.items() if name.endswith(".alpha")} == {float(max(ranks))}
+    same(from_stock(tensors, lora.names, "sd1"), lora, 1e-3)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd3"])
@@ -203,7 +211,8 @@ def predictions(denoiser, lora, selector):
 def test_diffusers_loads_our_files_as_ordinary_loras(denoiser, selector, form, tmp_path):
     if selector == "context" and denoiser.prediction_type != "flow":
         selector = "cross_kv"
-    lora = random_lora({name: target.shape for name, target in denoiser.linears(selector).items()})
+    shapes = {name: target.shape for name, target in denoiser.linears(selector).items()}
+    lora = random_lora(shapes, ranks=(2, 3), scales=(1.0, 3.0))  # trained layers have scales, joined ones ranks of their own
     predict, bare, adapted = predictions(denoiser, lora, selector)
     path = tmp_path / "eraser.safetensors"
     write_safetensors(path, form(lora, denoiser.family), {"format": "pt"})
