@@ -5,8 +5,6 @@ with erasing(pipe, [Eraser(adapter)]):
 image = pipe("a photo of a cat").images[0]
 """
 
-__version__ = "0.1.0"
-
 from . import early  # noqa: F401 (comes first: it answers Ctrl-C during all that follows)
 from .adapter import Adapter
 from .bank import load_bank
@@ -21,6 +19,7 @@ from .hosts.generate import Picture, Sampling, generate
 from .hosts.sampling import erasing
 from .settings import Settings
 from .suggest import Suggestion, suggest
+from .version import __version__
 
 __all__ = [
     "Adapter",
@@ -34,6 +33,7 @@ __all__ = [
     "Settings",
     "Suggestion",
     "UnlearnError",
+    "__version__",
     "calibrate",
     "denoiser_for",
     "erase",

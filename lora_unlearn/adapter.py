@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import __version__
 from .concept import Concept
 from .errors import UnlearnError
 from .files import read_safetensors, write_safetensors
@@ -18,6 +17,7 @@ from .gate import Gate, decode_direction
 from .lora import Lora
 from .settings import Settings
 from .strict import fields_of, read_json
+from .version import __version__
 
 FORMAT_VERSION = 1
 KEY = "lora_unlearn"

@@ -14,10 +14,10 @@ from importlib import import_module
 from keyword import iskeyword
 from typing import Any, NoReturn
 
-from . import __version__
 from .commands.console import settle
 from .commands.signals import INTERRUPTED, NOTED, terminable
 from .errors import UnlearnError, is_memory
+from .version import __version__
 
 REFUSED = 1
 INTERRUPTION = "Interrupted; nothing that was unfinished has been written."

@@ -1,14 +1,18 @@
 """The wheel: what it installs, what it asks of a host, and what importing it brings along."""
 
+import re
 import subprocess
 import sys
 from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 from shutil import copy, copytree
 from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
+
+from lora_unlearn import __version__
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = {"accelerate", "diffusers", "gradio", "matplotlib", "peft", "resvg_py", "transformers"}
@@ -50,24 +54,62 @@ def test_wheel_holds_every_module_and_data_file(wheel):
     assert {path.relative_to(ROOT).as_posix() for path in package} <= set(wheel.namelist())
 
 
-def test_wheel_carries_the_extension_inside_the_package_and_no_nodes(tmp_path):
-    project = tmp_path / "project"
-    copytree(ROOT / "lora_unlearn", project / "lora_unlearn", ignore=lambda *_: {"demo", "__pycache__"})
+def metadata(archive: ZipFile) -> Message:
+    (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    return message_from_bytes(archive.read(name))
+
+
+def test_type_checkers_are_told_that_the_package_has_types(wheel):
+    assert "lora_unlearn/py.typed" in wheel.namelist()
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """A copy of the project under another version, with little in it, and its wheel, installed."""
+    folder = tmp_path_factory.mktemp("changed")
+    project, installed = folder / "project", folder / "installed"
+    copytree(ROOT / "lora_unlearn", project / "lora_unlearn", ignore=lambda *_: {"weights", "recipe", "__pycache__"})
     for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         copy(ROOT / name, project / name)
     for name in ("extension", "nodes", "tests"):
         (project / name).mkdir()
         (project / name / "__init__.py").write_text("")
-    with build_wheel(project, tmp_path / "wheel") as archive:
-        assert top_level(archive) == {"lora_unlearn"}
-        assert "lora_unlearn/extension/__init__.py" in archive.namelist()
-        assert not [name for name in archive.namelist() if "nodes" in name or "tests" in name]
+    text = (ROOT / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace(f'\nversion = "{__version__}"\n', '\nversion = "98.7.6"\n'))
+    with build_wheel(project, folder / "wheel") as archive:
+        archive.extractall(installed)
+    return project, installed
+
+
+def test_wheel_carries_the_extension_inside_the_package_and_no_nodes(changed):
+    _, installed = changed
+    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"lora_unlearn"}
+    assert (installed / "lora_unlearn" / "extension" / "__init__.py").is_file()
+    assert not [path for path in installed.rglob("*") if {"nodes", "tests"} & set(path.parts[len(installed.parts) :])]
+
+
+@pytest.mark.parametrize("place", ["a checkout", "an installed wheel"])
+def test_the_version_is_what_pyproject_says(changed, place):
+    folder = changed[place == "an installed wheel"]
+    command = [sys.executable, "-c", "import lora_unlearn; print(lora_unlearn.__version__, lora_unlearn.__file__)"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.stdout.split() == ["98.7.6", str(folder / "lora_unlearn" / "__init__.py")], done.stderr
+
+
+def test_the_changelog_begins_with_this_version():
+    (newest, *_) = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest in {__version__, "Unreleased"}
+
+
+def test_an_index_shows_the_readme_without_links_that_lead_nowhere(wheel):
+    text = metadata(wheel).get_payload()
+    assert '*Six prompts, same seeds: before, and after erasing "cat"*' in text
+    assert re.findall(r"\]\((?!https:)", text) == []
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_an_install_moves_no_version_of_a_host(wheel, host):
-    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
-    requirements = [Requirement(text) for text in message_from_bytes(wheel.read(name)).get_all("Requires-Dist")]
+    requirements = [Requirement(text) for text in metadata(wheel).get_all("Requires-Dist")]
     core = {requirement.name.lower(): requirement.specifier for requirement in requirements if not requirement.marker}
     assert core.keys() == HOSTS[host].keys()
     assert all(specifier.contains(HOSTS[host][package]) for package, specifier in core.items())

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from .. import __version__
+from ..version import __version__
 from .counting import base, exported, gated, identical_share, label
 from .erasure import accuracies, erased, pairs, quality, things
 from .gating import evaluations, gate, integrity, seconds
