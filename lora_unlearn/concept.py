@@ -139,13 +139,17 @@ def _plain(word: str) -> str:
     return " ".join(word.casefold().split())
 
 
+LETTER = r"A-Za-z0-9\u00c0-\u024f\u0300-\u036f"
+"""What goes on with a Latin word: letters with and without accents; other scripts beside it do not."""
+
+
 def _pattern(word: str) -> str:
     """A regular expression for a word and its English inflections."""
     stem = r"\s+".join(map(re.escape, word.split()))
     if not word.isascii():
         return stem
     ending = r"(?:y|ies)" if re.search(r"[^aeiou]y$", word) else re.escape(word[-1]) + r"(?:e?s)?"
-    return rf"(?<![A-Za-z0-9]){stem[: -len(re.escape(word.rstrip()[-1]))]}{ending}(?:'s?)?(?![A-Za-z0-9])"
+    return rf"(?<![{LETTER}]){stem[: -len(re.escape(word.rstrip()[-1]))]}{ending}(?:'s?)?(?![{LETTER}])"
 
 
 def is_style(word: str) -> bool:

@@ -14,6 +14,7 @@ from lora_unlearn.activations import private_copies
 from lora_unlearn.denoiser import Conditioning, Target
 from lora_unlearn.hosts.autograd import plain_tensors
 from lora_unlearn.hosts.layers import choose
+from lora_unlearn.hosts.prompts import untagged
 from lora_unlearn.hosts.schedules import DiffusionSchedule
 from lora_unlearn.hosts.text import new_vocabulary
 from lora_unlearn.hosts.unet import SELECTORS
@@ -52,7 +53,11 @@ class WebDenoiser:
         self.ready = True
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
-        """Rows as the host's own encoder makes them: "text" (R,T,D); for SDXL also "pooled" (R,P)."""
+        """Rows as the host's own encoder makes them: "text" (R,T,D); for SDXL also "pooled" (R,P).
+
+        As the host does before it encodes, tags like <lora:name:1> are taken out.
+        """
+        prompts = [untagged(prompt) for prompt in prompts]
         with torch.inference_mode(False), torch.no_grad(), devices.autocast():
             parts = [self._encode(prompts[start : start + CHUNK]) for start in range(0, len(prompts), CHUNK)]
             if len({part.tensors["text"].shape[1] for part in parts}) > 1:

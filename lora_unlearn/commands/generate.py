@@ -17,7 +17,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..written import Written, check_replaceable
 from .console import bars, quiet, say
-from .models import check_size, open_eraser, open_model, output_folder
+from .models import check_size, open_eraser, note_tags, open_model, output_folder
 from .signals import INTERRUPTED
 
 LARGEST_SEED = 2**63 - 1
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         raise UnlearnError(f"--seed {args.seed} leaves no room for {args.count} pictures; use a smaller one.")
     folder = output_folder(args.out)
     check_folder(folder, total, args.overwrite)
+    note_tags([*args.prompt, args.negative_prompt])
     entries: list[dict[str, Any]] = []
     code = 0
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..files import inside
 from ..guidance import Eraser
 from ..hosts.checkpoints import load_pipeline
 from ..hosts.diffusers import denoiser_for
+from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
 from .console import say
 
@@ -190,6 +192,13 @@ def read_own(name: str | None, concept: Concept) -> list[str]:
         count = f"{len(own) - len(left)} of the {len(own)}"
         say(f"Note: {count} prompts in {name} ask for {concept.name} and are left out.")
     return left
+
+
+def note_tags(prompts: Sequence[str]) -> None:
+    """Say what of the prompts is left out: calls of extra networks, which a web UI would follow."""
+    found = list(dict.fromkeys(tag for prompt in prompts for tag in tags(prompt)))
+    if found:
+        say(f"Note: no networks are called by prompts here; left out: {', '.join(found)}.")
 
 
 def read_prompts(name: str) -> list[str]:

@@ -13,7 +13,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family
 from ..tried import Tried, try_prompt
 from .console import quiet, say
-from .models import open_model
+from .models import note_tags, open_model
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say(json.dumps([plain(prompt, tried) for prompt, tried in zip(args.prompt, found, strict=True)], indent=2))
         return 0
+    note_tags(args.prompt)
     for prompt, tried in zip(args.prompt, found, strict=True):
         say(f"{prompt}: {tried}")
     return 0

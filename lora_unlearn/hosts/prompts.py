@@ -1,6 +1,6 @@
 """Prompts as web UIs read them: weights in brackets, and pieces of 75 tokens for prompts of any length.
 
-"(word)" makes a word 1.1 times as strong, "[word]" weakens it by the same factor, "(word:1.3)" names the
+"<lora:name:1>" calls an extra network; nothing is called here, so tags are left out. "(word)" makes a word 1.1 times as strong, "[word]" weakens it by the same factor, "(word:1.3)" names the
 factor; brackets nest, and a backslash makes the next bracket an ordinary character.
 """
 
@@ -16,7 +16,18 @@ Chunk = tuple[list[int], list[float]]
 """Token ids of one pass through the text encoder, and a weight for each."""
 
 STEP = 1.1
+_TAG = re.compile(r"<\w+:[^<>]+>")
 _MARK = re.compile(r"\\([\\()\[\]])|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()\[\]])")
+
+
+def tags(prompt: str) -> list[str]:
+    """The calls of extra networks in a prompt, such as "<lora:name:1>"."""
+    return _TAG.findall(prompt)
+
+
+def untagged(prompt: str) -> str:
+    """A prompt without them: their names are no words that the model reads."""
+    return _TAG.sub("", prompt)
 
 
 def parse(prompt: str) -> Parts:
@@ -24,6 +35,7 @@ def parse(prompt: str) -> Parts:
 
     A bracket that is never closed counts to the end; one that was never opened is text.
     """
+    prompt = untagged(prompt)
     parts: list[tuple[str, float]] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
     end = 0

@@ -26,6 +26,15 @@ def test_prompts_are_answered_in_words(cat, run):
     assert second.startswith("a dog: Stays closed")
 
 
+def test_the_call_of_a_network_is_no_word(cat, run):
+    words = ("--prompt", "a dog", "--prompt", "a dog <lora:cat_v2:0.8>", "--prompt", "a cat <lora:dog:1>")
+    _, said, _ = run("try", "--checkpoint", "demo", "--adapter", cat, *words)
+    note, plain, tagged, other = said.splitlines()
+    assert note == "Note: no networks are called by prompts here; left out: <lora:cat_v2:0.8>, <lora:dog:1>."
+    assert "Stays closed" in plain and "Stays closed" in tagged
+    assert "Opens" in other
+
+
 def test_programs_get_the_scores(cat, run):
     words = ("--json", "--prompt", "a cat", "--prompt", "a dog")
     _, said, _ = run("try", "--checkpoint", "demo", "--adapter", cat, *words)

@@ -73,3 +73,18 @@ def test_other_words_are_told_to_be_one_phrase_too():
     said = notices(Concept("cat", ("kitten, tomcat",), "dog and cow", ("fox; wolf",)))
     assert [sentence.split('"')[1] for sentence in said] == ["dog and cow", "kitten, tomcat", "fox; wolf"]
     assert not any("an eraser for each" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "named"),
+    [
+        ("bra", "um abra\u00e7o no bra\u00e7o", False),
+        ("bra", "um bra\u0063\u0327o", False),
+        ("caf", "a caf\u00e9 at night", False),
+        ("cat", "\u4e00\u53eacat\u5728\u5e8a\u4e0a", True),
+        ("cat", "concatenate", False),
+        ("cat", "Cats!", True),
+    ],
+)
+def test_a_word_is_a_whole_word_in_other_languages_too(name, prompt, named):
+    assert Concept(name).named_in(prompt) is named

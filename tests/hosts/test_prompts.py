@@ -55,6 +55,9 @@ def sd1():
         ("a) cat] 4:3)", [("a) cat] 4:3)", 1)]),
         ("at 12:30, a cat", [("at 12:30, a cat", 1)]),
         ("()", [("", 1)]),
+        ("a cat <lora:dog_v2:0.8>", [("a cat ", 1)]),
+        ("<hypernet:x:1>a (cat)", [("a ", 1), ("cat", 1.1)]),
+        ("I <3 cats: a < b > c", [("I <3 cats: a < b > c", 1)]),
     ],
 )
 def test_brackets_are_weights(prompt, parts):
