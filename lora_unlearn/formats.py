@@ -77,8 +77,8 @@ def _sgm_name(module: str) -> str:
 def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
     """The tensors that every stock loader takes as an ordinary LoRA, float16.
 
-    kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (), one alpha for all; those of
-    `to_diffusers` for SD3 and Flux, where diffusers, ComfyUI and Forge agree on nothing else.
+    kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (), which is one for all;
+    those of `to_diffusers` for SD3 and Flux, where diffusers, ComfyUI and Forge agree on nothing else.
 
     Raises:
         UnlearnError: if a value is not finite, or too large for float16.

@@ -26,7 +26,8 @@ def joined(parts: Sequence[tuple[Adapter, float]]) -> tuple[Lora, dict[str, str]
     check_parts([adapter for adapter, _ in parts])
     names = dict.fromkeys(name for adapter, _ in parts for name in adapter.lora.names)
     layers = [(dict(adapter.lora.items()), strength) for adapter, strength in parts]
-    lora = Lora({name: _stacked([(own[name], s) for own, s in layers if name in own]) for name in names}).with_one_alpha()
+    stacked = {name: _stacked([(own[name], s) for own, s in layers if name in own]) for name in names}
+    lora = Lora(stacked).with_one_alpha()
     concept = ", ".join(adapter.concept.name for adapter, _ in parts)
     metadata = {name: text for name, text in parts[0][0].metadata().items() if name != KEY}
     metadata["modelspec.title"] = f"Erase {concept}"

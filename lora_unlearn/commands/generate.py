@@ -17,7 +17,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..written import Written, check_replaceable
 from .console import bars, quiet, say
-from .models import check_size, open_eraser, note_tags, open_model, output_folder
+from .models import check_size, note_tags, open_eraser, open_model, output_folder
 from .signals import INTERRUPTED
 
 LARGEST_SEED = 2**63 - 1

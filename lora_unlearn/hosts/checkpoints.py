@@ -14,6 +14,7 @@ import torch
 
 from ..errors import UnlearnError
 from ..files import read_shapes
+from .dialects import Said, old_text_encoder, said
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -131,13 +132,19 @@ def _from_file(path: Path, dtype: torch.dtype) -> DiffusionPipeline:
     import diffusers
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
-    shapes, _ = read_shapes(path)
+    shapes, metadata = read_shapes(path)
     family = _family(path, shapes)
     if family == "demo":
         from ..demo import checkpoint
 
         return checkpoint.load_pipeline(path).to(dtype)
     kind, parts = getattr(diffusers, PIPELINES[family]), _local_parts(family)
+    words = said(path, shapes, metadata)
+    if family == "sd1":
+        parts |= {
+            name: part.to(dtype)
+            for name, part in old_text_encoder(path, shapes, CONFIGS / "sd1" / "text_encoder").items()
+        }
     try:
         pipe = kind.from_single_file(str(path), torch_dtype=dtype, local_files_only=True, **parts)
     except (OSError, ValueError, KeyError, RuntimeError, SingleFileComponentError) as error:
@@ -146,7 +153,7 @@ def _from_file(path: Path, dtype: torch.dtype) -> DiffusionPipeline:
         raise UnlearnError(f"{path} could not be loaded as {family} ({reason}); {remedy}.") from error
     _check_complete(path, pipe)
     if parts:
-        _set_prediction(pipe, family, shapes)
+        _set_prediction(pipe, family, words)
     return pipe
 
 
@@ -177,11 +184,12 @@ def _check_complete(path: Path, pipe: DiffusionPipeline) -> None:
         )
 
 
-def _set_prediction(pipe: Any, family: str, shapes: Shapes) -> None:
-    """Tell the scheduler if the model predicts v: SDXL files are marked for it, SD2 files give it away."""
-    if "v_pred" in shapes or (family == "sd2" and _late_spread(pipe.unet) > SD2_V_SPREAD):
+def _set_prediction(pipe: Any, family: str, words: Said) -> None:
+    """Tell the scheduler if the model predicts v: the file says it, and SD2 files that say nothing give it away."""
+    silent = family == "sd2" and not words.prediction
+    if words.prediction == "v_prediction" or (silent and _late_spread(pipe.unet) > SD2_V_SPREAD):
         pipe.scheduler = pipe.scheduler.from_config(
-            pipe.scheduler.config, prediction_type="v_prediction", rescale_betas_zero_snr="ztsnr" in shapes
+            pipe.scheduler.config, prediction_type="v_prediction", rescale_betas_zero_snr=words.zero_snr
         )
         pipe.scheduler.alphas_cumprod.clamp_(min=SMALLEST_SIGNAL)
     elif family == "sd2":

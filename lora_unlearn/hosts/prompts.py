@@ -1,7 +1,8 @@
 """Prompts as web UIs read them: weights in brackets, and pieces of 75 tokens for prompts of any length.
 
-"<lora:name:1>" calls an extra network; nothing is called here, so tags are left out. "(word)" makes a word 1.1 times as strong, "[word]" weakens it by the same factor, "(word:1.3)" names the
-factor; brackets nest, and a backslash makes the next bracket an ordinary character.
+"(word)" makes a word 1.1 times as strong, "[word]" weakens it by the same factor, "(word:1.3)" names the
+factor; brackets nest, and a backslash makes the next bracket an ordinary character. "<lora:name:1>" calls an
+extra network; nothing is called here, so such tags are left out.
 """
 
 from __future__ import annotations

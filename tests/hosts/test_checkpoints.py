@@ -20,6 +20,7 @@ from lora_unlearn.demo.ldm import VAE_PREFIX, text_names, unet_names, vae_names
 from lora_unlearn.errors import UnlearnError
 from lora_unlearn.files import write_safetensors
 from lora_unlearn.hosts.checkpoints import CONFIGS, find_family, load_pipeline
+from lora_unlearn.hosts.dialects import Said, said
 
 UNET_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 CROSS = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -116,7 +117,9 @@ def test_shipped_configurations_are_the_published_models(family, part, kind, par
     assert sum(p.numel() for p in configured(family, part, kind).parameters()) == parameters
 
 
-def test_a_full_size_sd1_file_loads_without_the_hub(tmp_path):
+@pytest.fixture(scope="module")
+def sd1_shapes():
+    """The shapes of a Stable Diffusion 1 file."""
     unet = configured("sd1", "unet", UNet2DConditionModel)
     vae = configured("sd1", "vae", AutoencoderKL)
     text = configured("sd1", "text_encoder", CLIPTextModel)
@@ -131,14 +134,77 @@ def test_a_full_size_sd1_file_loads_without_the_hub(tmp_path):
         for own, new in table.items():
             matrix = ".attn_1." in new and state[own].ndim == 2  # 1x1 convolutions in the file
             shapes[new] = (*state[own].shape, 1, 1) if matrix else tuple(state[own].shape)
-    assert len([name for name in shapes if name.startswith("model.diffusion_model.")]) == 686
-    assert len([name for name in shapes if name.startswith(VAE_PREFIX)]) == 248
-    pipe = load_pipeline(str(zeros(tmp_path / "sd1.safetensors", shapes)), dtype=torch.float16)
+    return shapes
+
+
+def test_a_full_size_sd1_file_loads_without_the_hub(sd1_shapes, tmp_path):
+    assert len([name for name in sd1_shapes if name.startswith("model.diffusion_model.")]) == 686
+    assert len([name for name in sd1_shapes if name.startswith(VAE_PREFIX)]) == 248
+    pipe = load_pipeline(str(zeros(tmp_path / "sd1.safetensors", sd1_shapes)), dtype=torch.float16)
     assert type(pipe).__name__ == "StableDiffusionPipeline"
     assert pipe.unet.config.cross_attention_dim == 768
     assert pipe.unet.dtype == torch.float16
     assert pipe.scheduler.config.prediction_type == "epsilon"
     assert pipe.tokenizer("cat").input_ids == [49406, 2368, 49407]
+
+
+def test_an_old_merge_with_a_yaml_beside_it(sd1_shapes, tmp_path):
+    old = {name.replace(".transformer.text_model.", ".transformer."): shape for name, shape in sd1_shapes.items()}
+    path = zeros(tmp_path / "old.safetensors", old)
+    path.with_suffix(".yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
+    pipe = load_pipeline(str(path), dtype=torch.float16)
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    assert pipe.text_encoder.dtype == torch.float16
+    assert not pipe.text_encoder.get_input_embeddings().weight.any()  # the file's values, not random ones
+
+
+EDM_CONFIG = "          target: sgm.modules.diffusionmodules.denoiser_scaling.EDMScaling\n"
+
+
+@pytest.mark.parametrize(
+    ("marks", "config", "metadata", "expected"),
+    [
+        ([], "", {}, Said()),
+        (["v_pred"], "", {}, Said("v_prediction")),
+        (["v_pred", "ztsnr"], "", {}, Said("v_prediction", zero_snr=True)),
+        ([], "model:\n  params:\n    parameterization: v\n", {}, Said("v_prediction")),
+        ([], "    parameterization: 'v'  # as trained\n", {}, Said("v_prediction")),
+        ([], "    parameterization: eps\n", {}, Said("epsilon")),
+        ([], "    # parameterization: v\n", {}, Said()),
+        ([], EDM_CONFIG.replace("EDMScaling", "VScaling"), {}, Said("v_prediction")),
+        ([], EDM_CONFIG.replace("EDMScaling", "EpsScaling"), {}, Said()),
+        ([], "", {"modelspec.prediction_type": "v"}, Said("v_prediction")),
+        ([], "", {"modelspec.prediction_type": "epsilon"}, Said("epsilon")),
+    ],
+)
+def test_what_a_file_says_of_its_prediction(tmp_path, marks, config, metadata, expected):
+    path = tmp_path / "a.safetensors"
+    if config:
+        path.with_suffix(".yaml").write_text(config)
+    assert said(path, dict.fromkeys(marks, ()), metadata) == expected
+
+
+def test_a_configuration_that_is_no_text_says_nothing(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe parameterization: v")
+    assert said(tmp_path / "a.safetensors", {}, {}) == Said()
+
+
+@pytest.mark.parametrize(
+    ("marks", "config", "name"),
+    [
+        (["edm_mean", "edm_std"], "", "Playground"),
+        (["edm_vpred.sigma_max", "edm_vpred.sigma_min"], "", "CosXL"),
+        ([], EDM_CONFIG, "EDM"),
+        ([], EDM_CONFIG.replace("EDMScaling", "VScalingWithEDMcNoise"), "EDM"),
+    ],
+)
+def test_models_with_other_noise_levels_are_refused_by_name(tmp_path, marks, config, name):
+    shapes = {UNET_FIRST: (8, 4, 3, 3), CROSS: (8, 2048), **dict.fromkeys(marks, (1,))}
+    path = zeros(tmp_path / "a.safetensors", shapes)
+    if config:
+        path.with_suffix(".yaml").write_text(config)
+    with pytest.raises(UnlearnError, match=name):
+        load_pipeline(str(path))
 
 
 def test_a_file_that_lacks_parts_is_refused(tmp_path):
