@@ -52,7 +52,7 @@ def check_bind(host: str, password: str | None) -> None:
 
 
 class Guard:
-    """Middleware: refuses foreign host names, takes references to other servers out of pages, and adds `POLICY`.
+    """Middleware: refuses foreign names and pages, takes references to other servers out of its own, adds `POLICY`.
 
     Args:
         app: the application.
@@ -67,7 +67,7 @@ class Guard:
         """One request."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif self.names is not None and host_of(scope) not in self.names:
+        elif self.names is not None and (host_of(scope) not in self.names or is_foreign(scope)):
             await refuse(scope, send)
         elif scope["type"] == "http":
             await self.app(scope, receive, Cleaner(send))
@@ -81,13 +81,21 @@ def host_of(scope: Scope) -> str:
     return re.sub(r":\d+$", "", name)
 
 
+def is_foreign(scope: Scope) -> bool:
+    """Whether another site's page sent a request: browsers say so with whatever could change something."""
+    headers = dict(scope["headers"])
+    origin, host = (headers.get(name, b"").decode("latin-1").lower() for name in (b"origin", b"host"))
+    return bool(origin) and origin not in (f"http://{host}", f"https://{host}")
+
+
 async def refuse(scope: Scope, send: Send) -> None:
-    """Answer a request for a name that is not ours."""
+    """Answer a request for a name that is not ours, or from another site's page."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
+    said = b"This server answers to this machine's own names and to its own pages alone."
     await send({"type": "http.response.start", "status": 421, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"This server answers to this machine's own names alone."})
+    await send({"type": "http.response.body", "body": said})
 
 
 class Cleaner:

@@ -178,9 +178,11 @@ def test_another_sites_page_gets_nothing(server):
     assert httpx.get(server.address, headers={"Host": "evil.example"}).status_code == 421
     assert httpx.get(f"{server.address}/config", headers={"Host": "evil.example:80"}).status_code == 421
     body = {"data": [], "fn_index": 0, "session_hash": "x"}
-    foreign = {"Origin": "http://evil.example"}
-    answer = httpx.post(f"{server.address}/gradio_api/queue/join", json=body, headers=foreign)
-    assert answer.status_code >= 400 or "access-control-allow-origin" not in answer.headers
+    for origin in ("http://evil.example", "http://127.0.0.1:1", "null"):
+        answer = httpx.post(f"{server.address}/gradio_api/queue/join", json=body, headers={"Origin": origin})
+        assert answer.status_code == 421
+    own = httpx.post(f"{server.address}/gradio_api/queue/join", json=body, headers={"Origin": server.address})
+    assert own.status_code == 200
 
 
 @pytest.mark.slow
