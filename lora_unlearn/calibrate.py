@@ -59,8 +59,8 @@ def calibrate(
         gate = replace(gate, statistic="text", look=None, look_shape=(), look_prompts=0)
         share = share_of_text(mode, false_open_rate)
         check_enough(len(negatives), share)
-        scores = text_scores(denoiser, gate, [*negatives, *positives])
-        report(len(scores), len(scores))
+        prompts = [*negatives, *positives]
+        scores = text_scores(denoiser, gate, prompts, Count(len(prompts), report))
     elif look is not None:
         raise UnlearnError(
             "This eraser's gate watches pictures while they are drawn and can't read a prompt's text, so nobody can "
@@ -119,6 +119,18 @@ def decided(
         true_open_high=high,
         **band,
     )
+
+
+class Count:
+    """Adds up prompts that are done and reports them."""
+
+    def __init__(self, total: int, report: Callable[[int, int], None]) -> None:
+        self.done, self.total, self.report = 0, total, report
+
+    def __call__(self, more: int) -> None:
+        """Note that `more` prompts are done."""
+        self.done += more
+        self.report(self.done, self.total)
 
 
 def text_scores(

@@ -13,7 +13,7 @@ from .adapter import Adapter
 from .bank import Parts, load_bank
 from .bounds import FALSE_OPEN_RATE, least
 from .calibrate import calibrate
-from .concept import Concept
+from .concept import Concept, is_style
 from .denoiser import Conditioning, Denoiser, base_hash
 from .errors import UnlearnError
 from .gate import Gate
@@ -21,11 +21,11 @@ from .look import Asked, LookMode, with_look
 from .lora import Lora
 from .paper import PAPER, train_paper
 from .promise import USUAL, Promise
-from .replacement import nearest
+from .replacement import nearest, plain_nouns
 from .sentences import sentences
 from .settings import INSTANT, THOROUGH, Settings, for_family
 from .text_gate import text_gate
-from .train import SHAPING, Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
+from .train import BESIDE, SHAPING, Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
 
 Mode = Literal["fast", "instant", "paper"]
 MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
@@ -135,6 +135,14 @@ def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Seq
     """What takes the concept's place: the user's choice, or the settings'."""
     named = concept.replace_with.strip()
     return nearest(denoiser, concept, bank) if settings.reference == "nearest" and not named else named
+
+
+def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
+    """About how many prompts `erase` reads before it trains anything: more if many nouns are asked, none twice."""
+    bank, words = without_concept(load_bank(family), concept), 2 * len(concept.pairs())
+    shaping = min(SHAPING, len(Parts.of(bank).shape)) + len(concept.kept())
+    named = settings.reference != "nearest" or concept.replace_with.strip() or is_style(concept.name) or concept.of
+    return words + shaping + 2 * BESIDE + (0 if named else len(plain_nouns(bank)) + words // 2)
 
 
 def _keeping(concept: Concept, instead: str) -> Concept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,11 +15,19 @@ from .denoiser import Denoiser
 from .erase import without_concept
 
 
-def neighbours(denoiser: Denoiser, adapter: Adapter, count: int = 2) -> list[str]:
+def neighbours(
+    denoiser: Denoiser,
+    adapter: Adapter,
+    count: int = 2,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[str]:
     """Prompts without the concept, nearest first: things that the user asked to keep, then prompts of the bank.
 
     Of the bank's, those whose token embeddings lie nearest to the concept's sentence: plain ones of one thing each
     where the concept is a thing, and none that the adapter's gate takes for the concept itself.
+
+    Args:
+        report: called with (prompts compared, prompts in all).
     """
     concept = adapter.concept
     kept = [Concept(word).probe for word in concept.keep if word.strip()][:count]
@@ -28,13 +36,22 @@ def neighbours(denoiser: Denoiser, adapter: Adapter, count: int = 2) -> list[str
     others = [p for p in without_concept(load_bank(denoiser.family), concept) if p not in adapter.gate.mentions]
     plain = [] if is_style(concept.name) else [prompt for prompt in others if prompt.startswith(PLAIN)]
     others = list(dict.fromkeys(plain if len(plain) >= count else others))
-    order = distances(denoiser, concept.probe, others).argsort(stable=True).tolist()
+    order = distances(denoiser, concept.probe, others, report).argsort(stable=True).tolist()
     return [*kept, *(others[i] for i in order[: count - len(kept)])]
 
 
 @torch.no_grad()
-def distances(denoiser: Denoiser, prompt: str, others: Sequence[str]) -> Tensor:
+def distances(
+    denoiser: Denoiser,
+    prompt: str,
+    others: Sequence[str],
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
     """Mean squared distances (len(others),) of prompts to one prompt, token by token of the text encoder's output."""
-    chunks = [others[start : start + CHUNK] for start in range(0, len(others), CHUNK)]
-    texts = (denoiser.encode([prompt, *chunk]).tensors["text"].float() for chunk in chunks)
-    return torch.cat([(text[1:] - text[:1]).square().mean(dim=(1, 2)).cpu() for text in texts])
+    found = []
+    for start in range(0, len(others), CHUNK):
+        chunk = others[start : start + CHUNK]
+        text = denoiser.encode([prompt, *chunk]).tensors["text"].float()
+        found.append((text[1:] - text[:1]).square().mean(dim=(1, 2)).cpu())
+        report(start + len(chunk), len(others))
+    return torch.cat(found)

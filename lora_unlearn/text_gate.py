@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .bank import Parts
 from .bounds import FALSE_OPEN_RATE
-from .calibrate import CHUNK, decided, text_scores
+from .calibrate import CHUNK, Count, decided, text_scores
 from .concept import Concept
 from .denoiser import Denoiser
 from .directions import Moments, fisher, heard
@@ -70,15 +70,3 @@ def moments(
         found.add(denoiser.encode(chunk), weight)
         count(len(chunk))
     return found
-
-
-class Count:
-    """Adds up prompts that are done and reports them."""
-
-    def __init__(self, total: int, report: Callable[[int, int], None]) -> None:
-        self.done, self.total, self.report = 0, total, report
-
-    def __call__(self, more: int) -> None:
-        """Note that `more` prompts are done."""
-        self.done += more
-        self.report(self.done, self.total)
