@@ -8,7 +8,7 @@ With s = 1 the mixture is the adapter's own prediction, and the host's one evalu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
@@ -27,7 +27,7 @@ STRONGEST = 3.0
 """The highest strength that an interface offers."""
 STRENGTH = (
     "0 draws as without the eraser, 1 erases; at 0.5 much of the concept stays. Above 1 steers further away. Anything "
-    "but 0 and 1 makes an erased picture take half as long again."
+    "but 0 and 1 makes an erased picture take half as long again, as does each of two erasers that it opens."
 )
 """What the strength does, in the words of every interface; `docs/results.md` has the figures."""
 
@@ -158,13 +158,11 @@ class Guidance:
             for worker in self.workers:
                 self._begin(worker, call)
         probing = [worker for worker in self.workers if self._must_probe(worker, index)]
-        opened = [worker for worker in self.workers if any(decision.open for decision in worker.decisions)]
-        if not probing and len(opened) == 1 and opened[0].eraser.strength == 1:
-            return self._inside(opened[0], call)
-        base = self._base(call)
+        alone = self._alone(call) if not probing else torch.zeros(len(call.conditioning), dtype=torch.bool)
+        base = self._base(call, alone)
         for worker in probing:
             self._probe(worker, call, base)
-        return self._mix(base, call)
+        return self._mix(base, call, alone)
 
     def _begin(self, worker: _Worker, call: Call) -> None:
         """Decide what can be decided before the first step: by mode, by the prompt's text, or by a second look."""
@@ -179,24 +177,34 @@ class Guidance:
         undecided = any(decision.open is None for decision in worker.decisions)
         return undecided and index >= round(worker.eraser.adapter.gate.step * self.steps)
 
-    def _base(self, call: Call) -> Tensor:
+    def _alone(self, call: Call) -> Tensor:
+        """Which of the host's rows have one open eraser at strength 1: the host's own evaluation makes theirs."""
+        count = torch.zeros(len(call.conditioning))
+        for worker in self.workers:
+            for rows, _ in self._open_rows(worker, call):
+                count[rows] += 1 if worker.eraser.strength == 1 else 2
+        return count == 1
+
+    def _base(self, call: Call, alone: Tensor) -> Tensor:
+        """The host's evaluation, with each eraser switched on for the rows that are its alone."""
         pictures = len(call.positive)
         self.evaluations = (self.evaluations + [0.0] * pictures)[:pictures]
         self.extra = (self.extra + [0] * pictures)[:pictures]
         self.evaluations = [count + len(call.conditioning) / pictures for count in self.evaluations]
-        return call.base()
+        with ExitStack() as stack:
+            for worker in self.workers:
+                scale = torch.zeros(len(alone))
+                for rows, _ in self._open_rows(worker, call):
+                    scale[rows] = alone[rows].float()
+                if scale.any():
+                    stack.enter_context(worker.adapted(scale))
+            return call.base()
 
     def _extra(self, call: Call, rows: Tensor, pictures: list[int], conditioning: Conditioning) -> Tensor:
         for picture in pictures:
             self.evaluations[picture] += 1
             self.extra[picture] += 1
         return call.evaluate(rows, conditioning)
-
-    def _inside(self, worker: _Worker, call: Call) -> Tensor:
-        scale = torch.zeros(len(call.conditioning))
-        scale[torch.cat([rows for rows, _ in self._open_rows(worker, call)])] = 1.0
-        with worker.adapted(scale):
-            return self._base(call)
 
     def _probe(self, worker: _Worker, call: Call, base: Tensor) -> None:
         waiting = [i for i, decision in enumerate(worker.decisions) if decision.open is None]
@@ -208,10 +216,10 @@ class Guidance:
         for i, score in zip(waiting, scores.tolist(), strict=True):
             worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")
 
-    def _mix(self, base: Tensor, call: Call) -> Tensor:
+    def _mix(self, base: Tensor, call: Call, alone: Tensor) -> Tensor:
         mixed = base
         for worker in self.workers:
-            for rows, pictures in self._open_rows(worker, call):
+            for rows, pictures in self._open_rows(worker, call, ~alone):
                 if all(picture in worker.changes for picture in pictures) and not worker.eraser.both_rows:
                     change = torch.stack([worker.changes[picture] for picture in pictures])
                 else:
@@ -222,12 +230,16 @@ class Guidance:
             worker.changes = {}
         return mixed
 
-    def _open_rows(self, worker: _Worker, call: Call) -> list[tuple[Tensor, list[int]]]:
-        """The host's rows to mix, with the pictures that they belong to."""
-        pictures = [i for i, decision in enumerate(worker.decisions) if decision.open]
-        groups = [(call.positive[pictures], pictures)] if pictures else []
-        if groups and worker.eraser.both_rows and call.negative is not None:
-            groups.append((call.negative[pictures], pictures))
+    def _open_rows(self, worker: _Worker, call: Call, wanted: Tensor | None = None) -> list[tuple[Tensor, list[int]]]:
+        """The host's rows that an eraser is open for, with their pictures; of all rows, or of those `wanted`."""
+        sides = (
+            [call.positive] if call.negative is None or not worker.eraser.both_rows else [call.positive, call.negative]
+        )
+        opened = [i for i, decision in enumerate(worker.decisions) if decision.open]
+        groups = []
+        for side in sides:
+            pictures = [i for i in opened if wanted is None or wanted[side[i]]]
+            groups += [(side[pictures], pictures)] if pictures else []
         return groups
 
 

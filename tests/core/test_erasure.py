@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, denoiser_for, erase, load_bank
+from lora_unlearn import (
+    Adapter,
+    Concept,
+    Eraser,
+    Sampling,
+    Settings,
+    UnlearnError,
+    denoiser_for,
+    erase,
+    generate,
+    load_bank,
+)
 
 
 def same(one, other):
@@ -33,7 +44,6 @@ def test_other_prompts_are_byte_identical(draw, cat, prompt):
 
 
 def test_a_mixed_batch_is_decided_picture_by_picture(pipe, cat, seen):
-    from lora_unlearn import generate
     from tests.core.conftest import SAMPLING
 
     prompts, seeds = ["a cat", "a ship", "a cat", "a tree"], [1, 2, 3, 4]
@@ -142,6 +152,10 @@ def test_two_erasers_work_side_by_side(pipe, draw, seen, cat):
     assert seen(draw("a photo of the cat", 4, *both)).count("cat") <= 1
     assert seen(draw("a photo of the ship", 4, *both)).count("ship") <= 1
     assert same(draw("a house", 2, *both), draw("a house", 2)) == [True, True]
+    prompts = ["a photo of the cat", "a photo of the ship", "a house", "a cat and a ship"]
+    mixed = generate(pipe, prompts, range(4), Sampling(steps=20, guidance_scale=5.0), both)
+    assert not {"cat", "ship"} & set(seen(mixed))
+    assert [picture.extra for picture in mixed] == [0, 0, 0, 40]  # rows of one eraser share a pass, two mix in two more
 
 
 def test_an_adapter_of_another_family_is_refused(draw, cat):
