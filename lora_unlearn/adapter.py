@@ -22,7 +22,7 @@ from .version import __version__
 FORMAT_VERSION = 1
 KEY = "lora_unlearn"
 PLAIN = ("family", "base_hash", "prediction_type", "mode", "partial", "redirected", "iterations", "evaluations")
-"""Fields of `Adapter` that stand in the metadata as they are; "instead" came later and may be missing."""
+"""Fields of `Adapter` in the metadata as they are; "instead" and "clip_skip" came later and may be missing."""
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Adapter:
         iterations: updates made.
         evaluations: network evaluations spent, by stage ("training", "calibration").
         instead: what it was trained to draw instead; empty: the empty prompt, or the sentence without the style.
+        clip_skip: which of CLIP's layers prompts were read from, counted from the last; 0: the model's own.
     """
 
     lora: Lora
@@ -58,6 +59,7 @@ class Adapter:
     iterations: int = 0
     evaluations: dict[str, int] = field(default_factory=dict)
     instead: str = ""
+    clip_skip: int = 0
 
     def save(self, path: str | Path) -> Path:
         """Write a kohya-format safetensors, atomically; returns its path.
@@ -94,6 +96,8 @@ class Adapter:
             "modules": self.lora.names,
         }
         own["instead"] = self.instead
+        if self.clip_skip:
+            own["clip_skip"] = self.clip_skip
         own |= {name: getattr(self, name) for name in PLAIN}
         rank = self.lora.rank
         return {

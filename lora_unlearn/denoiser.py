@@ -69,7 +69,10 @@ class Target:
 
 
 class Denoiser(Protocol):
-    """A text-conditioned diffusion model as the core sees it."""
+    """A text-conditioned diffusion model as the core sees it.
+
+    A host in which users choose the layer that CLIP's states are read from says so in `clip_skip`, see `clip_skip_of`.
+    """
 
     family: str
     prediction_type: PredictionType
@@ -93,6 +96,11 @@ class Denoiser(Protocol):
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Canonical module names with the layers where LoRA may sit."""
         ...
+
+
+def clip_skip_of(denoiser: Denoiser) -> int:
+    """Which of CLIP's layers prompts are read from, counted from the last; 0: the model's own."""
+    return int(getattr(denoiser, "clip_skip", 0))
 
 
 def derivative(x: Tensor, sigma: Tensor, prediction: Tensor, prediction_type: PredictionType) -> Tensor:

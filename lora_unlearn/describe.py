@@ -24,9 +24,25 @@ def describe(adapter: Adapter) -> list[str]:
         f"redirected: {percent(adapter.redirected)}",
         *gate_lines(adapter),
         f"layers: {len(adapter.lora.names)} of rank {adapter.lora.rank}, selected as {settings.selector}",
-        f"base model: {adapter.base_hash}, {adapter.prediction_type}",
+        f"base model: {adapter.base_hash}, {adapter.prediction_type}"
+        + (f", clip skip {adapter.clip_skip}" if adapter.clip_skip else ""),
         "network evaluations: " + ", ".join(f"{count} for {stage}" for stage, count in adapter.evaluations.items()),
     ]
+
+
+def other_clip_skip(adapter: Adapter, clip_skip: int) -> str:
+    """What to know if prompts are read from another of CLIP's layers than when an eraser was made; else nothing.
+
+    Args:
+        clip_skip: of the pictures, as in `Adapter.clip_skip`.
+    """
+    if clip_skip == adapter.clip_skip:
+        return ""
+    made, used = (str(value) if value else "the model's own" for value in (adapter.clip_skip, clip_skip))
+    return (
+        f"The eraser for {adapter.concept.name!r} was made with another clip skip ({made}) than is set now ({used}); "
+        "it may erase less and its gate err more; set the same, or calibrate it again."
+    )
 
 
 def gate_lines(adapter: Adapter) -> list[str]:

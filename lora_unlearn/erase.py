@@ -14,7 +14,7 @@ from .bank import Parts, load_bank
 from .bounds import FALSE_OPEN_RATE, least
 from .calibrate import calibrate
 from .concept import Concept, is_style
-from .denoiser import Conditioning, Denoiser, base_hash
+from .denoiser import Conditioning, Denoiser, base_hash, clip_skip_of
 from .errors import UnlearnError
 from .gate import Gate
 from .look import Asked, LookMode, with_look
@@ -161,6 +161,7 @@ def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: 
         family=denoiser.family,
         base_hash=base_hash(denoiser),
         prediction_type=denoiser.prediction_type,
+        clip_skip=clip_skip_of(denoiser),
         mode=mode,
         partial=True,
     )
@@ -216,7 +217,7 @@ def recalibrated(
         negatives = usual_negatives(denoiser.family, adapter.concept)
     asked = replace(adapter, concept=_keeping(adapter.concept, adapter.instead))
     gate = calibrate(denoiser, asked, negatives, positives, false_open_rate, report=report, look=look)
-    return replace(adapter, gate=gate, base_hash=base_hash(denoiser))
+    return replace(adapter, gate=gate, base_hash=base_hash(denoiser), clip_skip=clip_skip_of(denoiser))
 
 
 def usual_negatives(family: str, concept: Concept) -> list[str]:

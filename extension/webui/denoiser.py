@@ -44,6 +44,7 @@ class WebDenoiser:
         self.sd_model = sd_model
         self.family = model.family_of(sd_model)
         self.prediction_type = model.prediction_of(sd_model)
+        self.clip_skip = model.clip_skip_of(sd_model)
         self.unet = model.unet_of(sd_model)
         self.schedule = DiffusionSchedule(model.alphas_cumprod(sd_model))
         side = model.SIDES[self.family] * 8

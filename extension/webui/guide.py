@@ -13,6 +13,7 @@ from torch import Tensor
 from lora_unlearn import Adapter, Decision, Eraser, Guidance, UnlearnError
 from lora_unlearn.decisions import Looking
 from lora_unlearn.denoiser import Conditioning, Target
+from lora_unlearn.describe import other_clip_skip
 from lora_unlearn.guidance import asked_for
 from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.sampling import check_family
@@ -111,6 +112,8 @@ class Work:
         for eraser in self.erasers:
             check_family(eraser, family)
             adapter = eraser.adapter
+            if sentence := other_clip_skip(adapter, model.clip_skip_of(sd_model)):
+                self.note(sentence)
             places[adapter.lora] = choose(found, SELECTORS, adapter.settings.selector)
             check_targets(adapter.lora, places[adapter.lora])
         self._prepare(sd_model)

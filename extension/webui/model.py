@@ -132,6 +132,16 @@ def prediction_of(sd_model: Any) -> PredictionType:
     return PREDICTIONS[str(kind).lower()]
 
 
+def clip_skip_of(sd_model: Any) -> int:
+    """As `Adapter.clip_skip`: the user's choice where the host follows it for this model, else 0."""
+    family, chosen = family_of(sd_model), int(shared.opts.CLIP_stop_at_last_layers)
+    if family == "sdxl":  # whose last layer but one A1111 reads, whatever is set
+        own = 2 if hasattr(sd_model, "set_clip_skip") else chosen
+    else:
+        own = chosen if family == "sd2" else 1
+    return chosen if chosen > own else 0
+
+
 def _rule(sampling: Any) -> str | None:
     """reForge's name for how a prediction becomes a picture: that of the class whose rule it follows."""
     classes = type(sampling).__mro__

@@ -57,6 +57,21 @@ def test_prompts_are_read_with_the_users_clip_skip(server, looks):
     assert texts[0] != looks["text"] and texts[1] == looks["text"]
 
 
+def test_an_eraser_knows_the_clip_skip_that_it_was_made_with(server, cat):
+    skipped = {"override_settings": {"CLIP_stop_at_last_layers": 2}}
+    noted = server.draw(CAT, True, cat, 1.0, "auto", **skipped).infotexts[0]
+    assert "another clip skip (the model's own) than is set now (2)" in noted
+    assert "clip skip (" not in server.draw(CAT, True, cat, 1.0, "auto").infotexts[0]
+    server.call("/sdapi/v1/options", {"CLIP_stop_at_last_layers": 2})
+    try:
+        skipping = server.call("/lora-unlearn/v1/erase", {"concept": "ship", "preset": "quick"})["name"]
+        assert server.wait_for_job()["phase"] == "done"
+        assert "clip skip (" not in server.draw("a ship", True, skipping, 1.0, "auto").infotexts[0]
+    finally:
+        server.call("/sdapi/v1/options", {"CLIP_stop_at_last_layers": 1})
+    assert "(2) than is set now (the model's own)" in server.draw("a ship", True, skipping, 1.0, "auto").infotexts[0]
+
+
 def test_the_tabs_own_pictures_are_those_of_the_page(server):
     drawn = np.array(server.call("/test/draws", {})["picture"], np.uint8)
     assert same([drawn], server.draw(CAT).pictures)
