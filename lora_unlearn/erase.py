@@ -36,6 +36,9 @@ PRESETS: dict[str, tuple[Mode, Settings]] = {
     "thorough": ("fast", THOROUGH),
 }
 """What the hosts offer to people who want no hyper-parameters."""
+RECIPE = 1
+"""Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
+hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3
 """The redirected share below which a training has erased nothing."""
 Save = Callable[[Adapter], None]

@@ -287,3 +287,15 @@ def inside(folder: str | Path, name: str) -> Path:
     if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
         raise UnlearnError(f"The file name {name[:20]!r}... is too long; use {LONGEST_NAME} characters at most.")
     return Path(folder) / name
+
+
+def below(folder: str | Path, name: str) -> Path:
+    """Join a folder and a name that a user typed, which may name folders below it: "styles/cat".
+
+    Raises:
+        UnlearnError: as `inside` does, for each part of the name.
+    """
+    *folders, file = re.split(r"[/\\]", name)
+    for part in folders:
+        folder = inside(folder, part)
+    return inside(folder, file)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lora_unlearn.errors import UnlearnError
-from lora_unlearn.files import inside, read_safetensors, read_shapes, write_safetensors, write_text
+from lora_unlearn.files import below, inside, read_safetensors, read_shapes, write_safetensors, write_text
 
 TENSORS = {"down": torch.arange(6.0).reshape(2, 3), "up": torch.ones(3, dtype=torch.bfloat16)}
 
@@ -207,6 +207,14 @@ def test_names_that_may_be_used(tmp_path, name):
 def test_names_that_leave_the_folder_or_fail_on_some_system(tmp_path, name):
     with pytest.raises(UnlearnError, match="can't be a file name"):
         inside(tmp_path, name)
+
+
+def test_a_name_may_lead_into_folders_and_never_out(tmp_path):
+    assert below(tmp_path, "cat") == tmp_path / "cat"
+    assert below(tmp_path, "styles/old\\cat") == tmp_path / "styles" / "old" / "cat"
+    for name in ["../a", "styles/../../a", "/a", "styles//a", "styles/", "C:/a", "./a", "a/.hidden", "nul/a"]:
+        with pytest.raises(UnlearnError, match="can't be a file name"):
+            below(tmp_path, name)
 
 
 def test_names_that_are_too_long(tmp_path):

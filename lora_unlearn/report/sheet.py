@@ -12,7 +12,7 @@ LETTER = 14
 
 
 def sheet(
-    rows: Sequence[tuple[str, Sequence[Image.Image]]], columns: Sequence[str] = (), cell: int = 128
+    rows: Sequence[tuple[str, Sequence[Image.Image]]], columns: Sequence[str] = (), cell: int = 128, title: str = ""
 ) -> Image.Image:
     """Lay pictures out in rows.
 
@@ -20,16 +20,18 @@ def sheet(
         rows: a label and pictures for each; rows may differ in length.
         columns: labels above the columns.
         cell: side of a picture in pixels; pictures keep their proportions.
+        title: what the whole sheet is of, on the line of the columns' labels.
 
     Returns:
         An RGB picture.
     """
     font = plain_font()
-    widest = max((font.getlength(line) for label, _ in rows for line in _wrapped(label, font, cell)), default=0)
-    left, top = int(widest) + 3 * GAP, GAP + (LINE + GAP) * bool(columns)
+    lines = [title, *(line for label, _ in rows for line in _wrapped(label, font, cell))]
+    left, top = int(max(map(font.getlength, lines))) + 3 * GAP, GAP + (LINE + GAP) * bool(columns or title)
     count = max((len(images) for _, images in rows), default=0)
     page = Image.new("RGB", (left + count * (cell + GAP), top + len(rows) * (cell + GAP)), PAPER)
     pen = ImageDraw.Draw(page)
+    pen.text((GAP, GAP), title, SOFT, font)
     for index, name in enumerate(columns[:count]):
         pen.text((left + index * (cell + GAP), GAP), name, SOFT, font)
     for index, (label, images) in enumerate(rows):
