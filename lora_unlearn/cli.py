@@ -255,14 +255,12 @@ def _evaluate(add: Parser) -> None:
     add.add_argument(
         "--judge", type=place, metavar="FOLDER", help="of a CLIP model; the demo model has a judge of its own"
     )
-    add.add_argument(
-        "--count", type=whole(1, 10_000), default=10, help="pictures for each prompt (default: %(default)s)"
-    )
+    add.add_argument("--quick", action="store_true", help="a first look: a tenth of the pictures, wider intervals")
+    add.add_argument("--count", type=whole(1, 10_000), help="pictures for each prompt (default: 10, with --quick 2)")
     add.add_argument(
         "--paraphrases",
         type=whole(0, 18),
-        default=18,
-        help="further sentences for each word, one picture each (default: %(default)s)",
+        help="further sentences for each word, one picture each (default: 18, with --quick 3)",
     )
     _sampling(add)
     _out(add, required=True, help="folder for report.html and report.json")

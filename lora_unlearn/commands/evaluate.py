@@ -7,7 +7,8 @@ from typing import Any
 
 from ..describe import percent
 from ..errors import UnlearnError
-from ..evaluate import CLASSES, ClipJudge, DemoJudge, evaluate, unguide_protocol
+from ..evaluate import CLASSES, ClipJudge, DemoJudge, Saving, evaluate, unguide_protocol
+from ..evaluate.drawing import pictures, plan
 from ..evaluate.judge import Judge
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Sampling
@@ -16,10 +17,16 @@ from ..written import Written, check_replaceable
 from .console import bars, quiet, say
 from .models import open_eraser, open_model, output_folder
 
+USUAL, QUICK = (10, 18, Saving()), (2, 3, Saving(closed=1, exported=1, extra=1))
+"""Pictures of a prompt, further sentences for a word, and what is left out."""
+
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     sampling = Sampling(args.steps, args.guidance_scale, batch=args.batch)
+    usual_count, usual_paraphrases, saving = QUICK if args.quick else USUAL
+    count = usual_count if args.count is None else args.count
+    paraphrases = usual_paraphrases if args.paraphrases is None else args.paraphrases
     folder = output_folder(args.out)
     check_replaceable(folder / "report.json", Written("report"), args.overwrite)
     check_replaceable(folder / "report.html", Written("page"), args.overwrite)
@@ -30,17 +37,21 @@ def run(args: argparse.Namespace) -> int:
         concept = eraser.adapter.concept.name
         check_replaceable(folder / "report.json", Written("report", concept), args.overwrite)
         judge = find_judge(args, denoiser.family, concept)
-        protocol = unguide_protocol(concept, judge.labels, args.synonym, args.paraphrases)
+        protocol = unguide_protocol(concept, judge.labels, args.synonym, paraphrases)
+        drawn = pictures(plan(pipe, eraser, protocol, range(count), saving))
+        advice = "" if args.quick else " (--quick draws about a tenth)"
+        say(f"{drawn} pictures of {args.steps} steps are to be drawn and judged{advice}.")
         evaluation = evaluate(
             pipe,
             eraser.adapter,
             protocol,
             judge,
             sampling,
-            args.count,
+            count,
             shown.of("evaluating"),
             eraser.strength,
             first_seed=args.seed,
+            saving=saving,
         )
         write_report(evaluation, folder)
     for line in lines(evaluation.figures):

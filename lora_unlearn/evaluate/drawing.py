@@ -86,6 +86,11 @@ def plan(pipe: Any, eraser: Eraser, protocol: Protocol, seeds: Sequence[int], sa
     return jobs
 
 
+def pictures(jobs: Sequence[Job]) -> int:
+    """How many pictures are drawn for these: each as it is, some with the eraser, some as a plain LoRA."""
+    return sum(1 + job.gated + job.exported for job in jobs)
+
+
 def within(index: int, limit: int | None) -> bool:
     """Whether the index-th picture of a prompt is among the first `limit`."""
     return limit is None or index < limit
