@@ -1,7 +1,8 @@
 """Erasure on the language relative: `python -m benchmarks.language_erasure --concepts cat dog ... --seeds 3`.
 
-For every concept, mode and seed: what is left of the concept and of the names that nobody gave and the base draws, what
-appears instead, what becomes of all other objects without a gate, and whether a closed gate leaves them byte for byte.
+For every concept, mode and seed: what is left of the concept, of the names that nobody gave and the base draws, and of
+plurals, compounds, descriptions and pairs; what appears instead, what becomes of all other objects without a gate, and
+whether a closed gate leaves them byte for byte; H behind the gate.
 One JSON file a run lies in `--out`; what is there is not measured again. `--table` prints the table.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ import torch
 from benchmarks import common
 from benchmarks.encoders import Remembered
 from benchmarks.relative.captions import held_out
+from benchmarks.relative.forms import forms
 from benchmarks.relative.model import FOLDER, load_language_relative, load_relative_judge
 from benchmarks.relative.words import THINGS
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.erase import MODES
+from lora_unlearn.evaluate.scores import harmonic
 from lora_unlearn.hosts.generate import Sampling, generate
 
 TEN = ("cat", "dog", "ship", "frog", "bird", "horse", "truck", "bicycle", "cow", "guitar")
@@ -33,6 +36,17 @@ AGAIN = 6
 """How many pictures with a closed gate are drawn again, to be compared byte by byte."""
 DRAWN = 0.67
 """A name counts as drawn by the base from this share in `language.json`."""
+GROUPS = ("target", "names", "plurals", "compounds", "descriptions", "pairs")
+"""Ways to ask for the concept; of the last four what the base draws as the concept counts."""
+WORST_IS_LOW = (
+    "H",
+    "partner",
+    "others kept, always on",
+    "confidence",
+    *(f"gate: {group}" for group in GROUPS),
+    "closed and identical",
+)
+FIGURES = (*(f"{group} left" for group in GROUPS), "gate: others", *WORST_IS_LOW)
 
 
 def main() -> None:
@@ -71,45 +85,85 @@ def measured(pipe: Any, reader: Any, judge: Any, name: str, mode: Any, seed: int
     with torch.enable_grad():
         settings = replace(MODES[mode], seed=seed)
         adapter = erase(reader, Concept(name), load_bank("language"), mode, settings)
-    known = json.loads((FOLDER / "language.json").read_text(encoding="utf-8"))["things"]
-    names = [word for word, share in known[name]["names"].items() if share >= DRAWN]
     others = [thing for thing in THINGS if thing != name][seed % 2 :: 2]
-    target = [held_out(name, i) for i in range(options.pictures)]
-    alike = [held_out(word, i) for word in names for i in range(2)]
-    rest = [held_out(thing, i) for i, thing in enumerate(others)]
-    prompts, start = target + alike + rest, len(target + alike)
+    groups = prompts_of(name, others, options.pictures)
+    prompts = [prompt for group in groups.values() for prompt in group]
     plain, erased = (shown(pipe, judge, prompts, seed, erasers) for erasers in ((), [Eraser(adapter, 1.0, "on")]))
-    gate, scores = adapter.gate, text_scores(reader, adapter.gate, prompts)
-    opened = (scores >= gate.threshold).tolist()
-    closed = [i for i in range(start, len(prompts)) if not opened[i]][:AGAIN]
-    untouched, gated = (  # in one batch's size: another size rounds otherwise
-        shown(pipe, judge, [prompts[i] for i in closed], seed, erasers, closed) for erasers in ((), [Eraser(adapter)])
-    )
-    drawn = [i for i, thing in enumerate(others) if plain[start + i][0] == thing]
-    instead = [(label, sure) for label, sure, _ in erased[:start] if label != name]
-    return {
+    opened = (text_scores(reader, adapter.gate, prompts) >= adapter.gate.threshold).tolist()
+    looks, start = {}, 0
+    for group, own in groups.items():
+        places = range(start, start := start + len(own))
+        looks[group] = [(plain[i], erased[i], opened[i]) for i in places]
+    figures = {
         "instead of it": adapter.instead,
         "rank": adapter.lora.rank,
         "redirected": adapter.redirected,
         "partial": adapter.partial,
         "updates": adapter.iterations,
         "evaluations": adapter.evaluations["training"],
-        "target left": left(erased[: len(target)], name),
-        "names left": left(erased[len(target) : start], name),
-        "names": len(alike),
-        "others kept, always on": sum(erased[start + i][0] == others[i] for i in drawn) / len(drawn),
-        "confidence": sum(sure for _, sure in instead) / max(1, len(instead)),
-        "appears": dict(Counter(label for label, _ in instead).most_common(3)),
-        "gate: target": sum(opened[: len(target)]) / len(target),
-        "gate: names": sum(opened[len(target) : start]) / max(1, len(alike)),
-        "gate: others": sum(opened[start:]) / len(rest),
-        "closed and identical": sum(a[2] == b[2] for a, b in zip(untouched, gated, strict=True)) / max(1, len(closed)),
+    }
+    same = identical(pipe, judge, prompts, seed, Eraser(adapter), opened, len(prompts) - len(others))
+    return figures | judged(looks, name, others) | {"closed and identical": same}
+
+
+def prompts_of(name: str, others: Sequence[str], pictures: int) -> dict[str, list[str]]:
+    """All prompts of a concept, the other things last."""
+    known = json.loads((FOLDER / "language.json").read_text(encoding="utf-8"))["things"]
+    names = [word for word, share in known[name]["names"].items() if share >= DRAWN]
+    return {
+        "target": [held_out(name, i) for i in range(pictures)],
+        "names": [held_out(word, i) for word in names for i in range(2)],
+        **forms(name, others[::3]),
+        "others": [held_out(thing, i) for i, thing in enumerate(others)],
     }
 
 
-def left(pictures: Sequence[Any], name: str) -> float:
-    """The share on which the judge still sees the concept."""
-    return sum(label == name for label, _, _ in pictures) / max(1, len(pictures))
+def judged(looks: dict[str, list[Any]], name: str, others: Sequence[str]) -> dict[str, Any]:
+    """What is left and what is kept."""
+    instead = [(label, sure) for _, (label, sure, _), _ in looks["target"] + looks["names"] if label != name]
+    kept = [(look, thing) for look, thing in zip(looks["others"], others, strict=True) if look[0][0] == thing]
+    found: dict[str, Any] = {}
+    for group in GROUPS:
+        drawn = [look for look in looks[group] if group in ("target", "names") or look[0][0] == name]
+        if drawn:
+            found[f"{group} left"] = share(erased[0] == name for _, erased, _ in drawn)
+            found[f"gate: {group}"] = share(opened for *_, opened in drawn)
+    return found | {
+        "names": len(looks["names"]),
+        "partner": share(look[1][0] == other for look, other in zip(looks["pairs"], others[::3], strict=True)),
+        "others kept, always on": share(erased[0] == thing for (_, erased, _), thing in kept),
+        "confidence": sum(sure for _, sure in instead) / max(1, len(instead)),
+        "appears": dict(Counter(label for label, _ in instead).most_common(3)),
+        "gate: others": share(opened for *_, opened in looks["others"]),
+        "H": harmonic(
+            share(behind(look) == name for look in looks["target"]),
+            share(behind(look) == thing for look, thing in kept),
+            share(behind(look) == name for look in looks["names"]),
+        ),
+    }
+
+
+def share(found: Iterable[bool]) -> float:
+    """How many are true, of how many there are."""
+    values = list(found)
+    return sum(values) / max(1, len(values))
+
+
+def behind(look: Any) -> str:
+    """What is seen with the gate at work: the base's picture where it stays closed."""
+    plain, erased, opened = look
+    return (erased if opened else plain)[0]
+
+
+def identical(
+    pipe: Any, judge: Any, prompts: Sequence[str], seed: int, eraser: Eraser, opened: Sequence[bool], start: int
+) -> float:
+    """Of the prompts from `start` on whose gate is closed: how many pictures are the base's, byte for byte."""
+    closed = [i for i in range(start, len(prompts)) if not opened[i]][:AGAIN]
+    untouched, gated = (  # in one batch's size: another size rounds otherwise
+        shown(pipe, judge, [prompts[i] for i in closed], seed, erasers, closed) for erasers in ((), [eraser])
+    )
+    return share(a[2] == b[2] for a, b in zip(untouched, gated, strict=True))
 
 
 def shown(
@@ -130,26 +184,30 @@ def shown(
 def table(folder: Path) -> list[dict[str, Any]]:
     """Means over the seeds, a row for each mode and concept, and each mode's mean and worst."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    worst_is_low = ("others kept, always on", "confidence", "gate: target", "gate: names", "closed and identical")
-    figures = ("target left", "names left", "gate: others", *worst_is_low)
     rows: list[dict[str, Any]] = []
     for mode in sorted({run["mode"] for run in runs}):
         mine = [run for run in runs if run["mode"] == mode]
         for name in sorted({run["concept"] for run in mine}):
             group = [run for run in mine if run["concept"] == name]
             row = {"mode": mode, "concept": name, "seeds": len(group), "instead of it": group[0]["instead of it"]}
-            means = {key: round(sum(run[key] for run in group) / len(group), 3) for key in figures}
-            rows.append(row | {"rank": group[0]["rank"], "evaluations": group[0]["evaluations"]} | means)
+            rows.append(row | {"rank": group[0]["rank"], "evaluations": group[0]["evaluations"]} | means(group))
         own = [row for row in rows if row["mode"] == mode]
         blank = dict.fromkeys(own[0], "")
-        rows.append(
-            blank
-            | {"mode": mode, "concept": "**mean**"}
-            | {k: round(sum(r[k] for r in own) / len(own), 3) for k in figures}
-        )
-        worst = {k: (min if k in worst_is_low else max)(r[k] for r in own) for k in figures}
+        rows.append(blank | {"mode": mode, "concept": "**mean**"} | means(own))
+        worst = {
+            key: (min if key in WORST_IS_LOW else max)(row[key] for row in own if row[key] != "") for key in FIGURES
+        }
         rows.append(blank | {"mode": mode, "concept": "**worst**"} | worst)
     return rows
+
+
+def means(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of every figure, over the runs that have it; nothing where the base draws no such picture."""
+    found: dict[str, Any] = {}
+    for key in FIGURES:
+        values = [run[key] for run in runs if run.get(key, "") != ""]
+        found[key] = round(sum(values) / len(values), 3) if values else ""
+    return found
 
 
 if __name__ == "__main__":

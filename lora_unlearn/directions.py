@@ -15,7 +15,7 @@ from .denoiser import Conditioning, Denoiser
 from .errors import UnlearnError
 
 RIDGE = 0.2
-"""Of the gate's direction, see `docs/language.md`."""
+"""Of the gate's direction and of selective ones, see `docs/language.md`."""
 QUIET = 1e-6
 """Components that count less than this share of the mean one are not heard at all."""
 KEPT_EFFECT = 0.95
@@ -117,6 +117,46 @@ def enough_factors(edit: Tensor, rank: int, text: Tensor, weights: Iterable[Tens
         if (lost @ metric * lost).sum() <= (1 - KEPT_EFFECT) * whole:
             return down[:count].contiguous(), rest[:count]
     return down, rest
+
+
+class Anywhere:
+    """Random directions of a size at which tokens of the concept's own size get a root mean square answer of about 1.
+
+    Args:
+        text: the concept's tokens, (tokens, width).
+    """
+
+    def __init__(self, text: Tensor) -> None:
+        self.width, self.level = text.shape[1], float(text.square().mean().sqrt())
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Some directions, (count, width)."""
+        return torch.randn(count, self.width, generator=generator) / (self.level * self.width**0.5)
+
+
+class Selective:
+    """Random directions that answer the concept's tokens with a root mean square of 1, and other tokens hardly at all.
+
+    Mixtures of the concept's tokens X, whitened by the kept tokens: (S_k + ridge)^-1 X^T z with z ~ N(0, 1), the many
+    ways of Fisher's direction to look at a concept. Tokens are taken as the layers hear them.
+
+    Args:
+        text: the concept's tokens, (tokens, width).
+        keep: those of prompts that must not change, (others, width).
+        scale: how much each component counts, (width,), see `loudness`.
+    """
+
+    def __init__(self, text: Tensor, keep: Tensor, scale: Tensor) -> None:
+        self.text, scale = text, scale.to(text)
+        heard_keep = keep[keep.abs().sum(1) != 0] * scale
+        spread = heard_keep.T @ heard_keep / max(1, len(heard_keep))
+        spread = spread + RIDGE * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
+        self.look = torch.linalg.solve(spread, (text * scale).T).T * scale
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Some directions, (count, width)."""
+        down = torch.randn(count, len(self.text), generator=generator).to(self.look) @ self.look
+        return down / (self.text @ down.T).square().mean(0).sqrt().clamp_min(1e-12)[:, None]
 
 
 def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, ridge: float = RIDGE) -> Tensor:

@@ -14,8 +14,9 @@ class Settings:
         gamma: strength of negative guidance in the target; "redirect" knows none.
         reference: what takes the concept's place where the user names nothing: "nearest" (the nearest thing that the
             model draws and that is not the concept, see `lora_unlearn.replacement`) or "empty" (the empty prompt).
-        down: where the down matrices come from: "scaled" (random, in units of the model's own tokens and outputs, and
-            trained as well), "random" (as UnGuide, trained as well), "edit" (the closed form's directions, fixed, and
+        down: where the down matrices come from: "selective" (random among those that answer the concept's tokens and
+            hardly any others, in units of the model's own tokens and outputs, and trained as well), "scaled" (the same,
+            but any), "random" (as UnGuide, trained as well), "edit" (the closed form's directions, fixed, and
             its up matrices as a start) or "discriminant" (one direction, fixed).
         rank: number of directions ("discriminant" has one); of the closed form at most so many, as few as keep its
             effect.
@@ -33,8 +34,8 @@ class Settings:
     objective: str = "redirect"
     gamma: float = 1.0
     reference: str = "nearest"
-    down: str = "scaled"
-    rank: int = 4
+    down: str = "selective"
+    rank: int = 8
     scale: float = 1.0
     iterations: int = 60
     batch: int = 4

@@ -14,7 +14,7 @@ from torch import Tensor
 from .activations import offloaded, scaled_backward
 from .concept import Concept
 from .denoiser import Conditioning, Denoiser, Target
-from .directions import QUIET, discriminant, enough_factors, louder, loudness, token_edit, tokens
+from .directions import QUIET, Anywhere, Selective, discriminant, enough_factors, louder, loudness, token_edit, tokens
 from .errors import UnlearnError
 from .lora import Lora, LoraLayer, new_lora
 from .objectives import OBJECTIVES
@@ -179,8 +179,8 @@ def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) ->
         UnlearnError: for an unknown `settings.down`.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    if settings.down == "scaled":
-        return scaled(targets, prompts, settings.rank, generator)
+    if settings.down in ("selective", "scaled"):
+        return scaled(targets, prompts, settings.rank, generator, settings.down == "selective")
     if settings.down == "random":
         return new_lora(targets, settings.rank, settings.scale, generator)
     if settings.down == "discriminant":
@@ -188,26 +188,37 @@ def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) ->
         return new_lora(targets, 1, 1.0, generator, direction)
     if settings.down == "edit":
         return closed_form(targets, prompts, settings.rank, gamma=settings.repulsion)
-    raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose scaled, random, discriminant or edit.")
+    known = "selective, scaled, random, discriminant or edit"
+    raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose {known}.")
 
 
-def scaled(targets: dict[str, Target], prompts: Prompts, rank: int, generator: torch.Generator) -> Lora:
+def scaled(
+    targets: dict[str, Target], prompts: Prompts, rank: int, generator: torch.Generator, choose: bool = False
+) -> Lora:
     """Random directions in units of the model at hand, so that one learning rate serves every encoder.
 
     Each layer's directions answer the concept's tokens with a root mean square of about 1, and its scale is the root
     mean square of what the layer itself makes of them.
+
+    Args:
+        choose: take directions that hardly answer other prompts, see `directions.selective`, not any.
 
     Raises:
         UnlearnError: if one of the layers does not read the prompt.
     """
     text = tokens(prompts.text_pairs[0])
     text = text[text.abs().sum(1) != 0]
-    level, width = float(text.square().mean().sqrt()), text.shape[1]
+    for name, target in targets.items():
+        check_reads(name, target, text.shape[1])
+    ways = (
+        Selective(text, tokens(prompts.keep), loudness(t.weight for t in targets.values()))
+        if choose
+        else Anywhere(text)
+    )
     layers = {}
     for name, target in targets.items():
-        check_reads(name, target, width)
         weight = target.weight.detach().float()
-        down = torch.randn(rank, width, generator=generator) / (level * width**0.5)
+        down = ways.draw(rank, generator)
         own = float((text.to(weight.device) @ weight.T).square().mean().sqrt())
         up = torch.zeros(weight.shape[0], rank, device=weight.device)
         layers[name] = LoraLayer(down.to(weight.device), up, own)
@@ -294,10 +305,10 @@ def trained(lora: Lora, settings: Settings) -> list[dict[str, Any]]:
     output.
     """
     groups = [{"params": [layer.up for _, layer in lora.items()], "lr": settings.learning_rate}]
-    if settings.down in ("random", "scaled"):
+    if settings.down in ("random", "scaled", "selective"):
         downs = [layer.down for _, layer in lora.items()]
         size = float(downs[0].detach().square().mean().sqrt())
-        rate = settings.learning_rate * (DOWN_RATE * size if settings.down == "scaled" else 1.0)
+        rate = settings.learning_rate * (1.0 if settings.down == "random" else DOWN_RATE * size)
         groups.append({"params": downs, "lr": rate})
     return groups
 

@@ -50,6 +50,22 @@ def test_scaled_directions_answer_in_the_models_own_units(pipe):
         assert layer.scale == pytest.approx(own, rel=1e-4) and not layer.up.any()
 
 
+def test_selective_directions_answer_the_concept_and_hardly_anything_else(pipe):
+    denoiser = denoiser_for(pipe)
+    prompts = encode(denoiser, Concept("cat"), load_bank("demo")[:200])
+    targets, generator = denoiser.linears("cross_v"), torch.Generator().manual_seed(0)
+    new = denoiser.encode(["a picture of one ship", "my own guitar", "the old house by the tree"])
+    for choose, most in ((False, None), (True, 0.5)):
+        lora = scaled(targets, prompts, 16, generator, choose)
+        answers = [
+            sum(float((tokens(rows) @ layer.down.T).square().mean().sqrt()) for _, layer in lora.items())
+            / len(lora.names)
+            for rows in (prompts.text_pairs[0], new)
+        ]
+        assert answers[0] == pytest.approx(1, rel=0.3)
+        assert answers[1] < most if most else answers[1] > 0.8
+
+
 def test_the_closed_form_takes_as_few_directions_as_keep_its_effect():
     generator = torch.Generator().manual_seed(0)
     left, right = torch.randn(3, 24, generator=generator), torch.randn(3, 24, generator=generator)
