@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from .guide import apply_erasers, encoded_for
+from .messages import readable
 from .schema import EraserType, clip_input, eraser_of, gate_input, model_input, schema, strength_inputs
 
 
@@ -32,6 +33,7 @@ class ApplyEraser(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(
         cls, model: Any, eraser: Any, strength: float, enabled: bool, gate: str = "auto", clip: Any = None
     ) -> io.NodeOutput:

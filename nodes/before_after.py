@@ -16,10 +16,12 @@ from ..lora_unlearn import Adapter, UnlearnError
 from ..lora_unlearn.neighbours import neighbours
 from .denoiser import ComfyDenoiser
 from .families import SIDES, family_of
-from .gate_readout import decided, latest_run
+from .gate_readout import made_by
 from .guide import apply_erasers, encoded_for
+from .messages import readable
 from .pictures import shown, to_image, to_pillow
-from .schema import EraserType, advanced, clip_input, eraser_of, gate_input, schema
+from .schema import EraserType, advanced, at_work, clip_input, eraser_of, gate_input, schema
+from .stages import COMPARING, DRAWING, SUGGESTING, Stages
 from .training import check_parts
 
 host: Any = nodes
@@ -68,6 +70,7 @@ class BeforeAfter(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(
         cls,
         model: Any,
@@ -85,10 +88,12 @@ class BeforeAfter(io.ComfyNode):
             raise UnlearnError("There is no autoencoder: connect VAE from the checkpoint loader, or from a VAE loader.")
         erasers = [eraser_of(eraser, strength, gate)]
         erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
-        lines = [line.strip() for line in prompts.splitlines() if line.strip()] or usual_prompts(model, clip, eraser)
-        studio = Studio(clip, vae, **sampling)
-        pairs = compare(model, erased, lines, studio)
-        page, shows = pairs.page(), shown(cls, "\n".join(pairs.labels), pairs.page())
+        lines = [line.strip() for line in prompts.splitlines() if line.strip()]
+        with Stages("Before / After", {DRAWING: 8} if lines else {COMPARING: 1, DRAWING: 8}) as stages:
+            lines = lines or usual_prompts(model, clip, eraser, stages)
+            pairs = compare(model, erased, lines, Studio(clip, vae, **sampling), stages)
+        page = pairs.page(at_work(strength, gate))
+        shows = shown(cls, "\n".join(pairs.labels), page)
         return io.NodeOutput(page, torch.cat(pairs.before), torch.cat(pairs.after), ui=shows)
 
 
@@ -156,8 +161,8 @@ class Pairs:
     after: list[Tensor]
     labels: list[str]
 
-    def page(self) -> Tensor:
-        """All of them on one labelled sheet, an IMAGE of one picture."""
+    def page(self, how: str) -> Tensor:
+        """All of them on one labelled sheet, an IMAGE of one picture; it says itself at which settings it was drawn."""
         from ..lora_unlearn.report import sheet
 
         rows = [
@@ -165,29 +170,34 @@ class Pairs:
             for label, left, right in zip(self.labels, self.before, self.after, strict=True)
         ]
         columns = ["before", *[""] * (len(self.before[0]) - 1), "after"]
-        return to_image(sheet(rows, columns, cell=min(CELL, max(self.before[0].shape[1:3]))))
+        return to_image(sheet(rows, columns, min(CELL, max(self.before[0].shape[1:3])), how))
 
 
-def compare(model: Any, erased: Any, prompts: list[str], studio: Studio) -> Pairs:
+def compare(model: Any, erased: Any, prompts: list[str], studio: Studio, stages: Stages) -> Pairs:
     """Draw prompts with two models from the same seeds."""
-    before = [studio.draw(model, prompt) for prompt in prompts]
-    after, labels = [], []
-    for prompt in prompts:
-        after.append(studio.draw(erased, prompt))
+    before, after, labels, count = list[Tensor](), list[Tensor](), list[str](), len(prompts)
+    stages.course.close(SUGGESTING, COMPARING)  # neither is always needed
+    for index, prompt in enumerate(prompts):
+        with stages.within(DRAWING, index, 2 * count):
+            before.append(studio.draw(model, prompt))
+    for index, prompt in enumerate(prompts):
+        with stages.within(DRAWING, count + index, 2 * count):
+            after.append(studio.draw(erased, prompt))
         labels.append(f"{prompt} {verdict(erased)}".strip())
     return Pairs(before, after, labels)
 
 
-def usual_prompts(model: Any, clip: Any, adapter: Adapter) -> list[str]:
+def usual_prompts(model: Any, clip: Any, adapter: Adapter, stages: Stages) -> list[str]:
     """The concept and its two nearest neighbours."""
     with torch.inference_mode(False):
-        return [adapter.concept.probe, *neighbours(ComfyDenoiser(model, clip), adapter)]
+        near = neighbours(ComfyDenoiser(model, clip), adapter, report=stages.passes(COMPARING))
+    return [adapter.concept.probe, *near]
 
 
 def verdict(model: Any) -> str:
     """What the gate said to the latest prompt, in brackets; nothing where there is no eraser at work."""
-    run = latest_run(model)
-    opened = [reading.decision.open for reading in decided(run)] if run else []
+    found = made_by(model)
+    opened = [reading.decision.open for reading in found.readings()] if found else []
     if not opened:
         return ""
     if len(set(opened)) > 1:

@@ -20,7 +20,11 @@ PARTIAL = ".partial"
 
 
 def cache_folder() -> Path:
-    """Where trained erasers are kept: `lora_unlearn` in ComfyUI's user folder. Deleting it clears the cache."""
+    """Where trained erasers are kept: `lora_unlearn` in ComfyUI's user folder. Deleting it clears the cache.
+
+    One for all users of a server, as the models are: the names tell nothing, no page lists or serves the files, and a
+    training serves whoever asks for the same concept next.
+    """
     return Path(folder_paths.get_user_directory()) / "lora_unlearn"
 
 
@@ -29,6 +33,7 @@ class Cache:
 
     def __init__(self) -> None:
         self.recent: OrderedDict[str, Adapter] = OrderedDict()
+        self.begun: dict[str, Adapter] = {}
 
     def get(self, key: str, on_disk: bool = True) -> Adapter | None:
         """The finished adapter of that name, if there is one; a damaged file is reported, removed and forgotten."""
@@ -36,18 +41,21 @@ class Cache:
             self._remember(key, self._read(cache_folder() / f"{key}.safetensors"))
         return self.recent.get(key)
 
-    def get_partial(self, key: str) -> Adapter | None:
+    def get_partial(self, key: str, on_disk: bool = True) -> Adapter | None:
         """What an interrupted training left, to go on from; never used otherwise."""
-        return self._read(cache_folder() / f"{key}{PARTIAL}.safetensors")
+        begun = self.begun.get(key)
+        return self._read(cache_folder() / f"{key}{PARTIAL}.safetensors") if begun is None and on_disk else begun
 
     def put(self, key: str, adapter: Adapter, on_disk: bool = True) -> None:
         """Keep a finished adapter, or in a place of its own a partial one.
 
         A folder that cannot be written is reported and no obstacle.
         """
+        self.begun.pop(key, None)
         if not adapter.partial:
             self._remember(key, adapter)
         if not on_disk:
+            self.begun |= {key: adapter} if adapter.partial else {}
             return
         partial = cache_folder() / f"{key}{PARTIAL}.safetensors"
         try:
@@ -62,6 +70,7 @@ class Cache:
     def clear(self) -> int:
         """Forget everything, in memory and on disk; returns how many files that were."""
         self.recent.clear()
+        self.begun.clear()
         files = list(cache_folder().glob("*.safetensors"))
         for path in files:
             path.unlink(missing_ok=True)

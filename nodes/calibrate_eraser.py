@@ -13,9 +13,10 @@ from ..lora_unlearn.erase import recalibrated, usual_negatives
 from ..lora_unlearn.hosts.sampling import check_family
 from ..lora_unlearn.look import LOOK_MODES
 from .denoiser import ComfyDenoiser
-from .messages import progress, told
+from .messages import readable, told
 from .outcome import set_aside
 from .schema import EraserType, advanced, clip_input, model_input, schema
+from .stages import CALIBRATING, LOOKING, Stages
 from .training import check_parts
 
 AS_MADE = "as it was made"
@@ -80,6 +81,7 @@ class CalibrateEraser(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(
         cls,
         model: Any,
@@ -93,12 +95,15 @@ class CalibrateEraser(io.ComfyNode):
         """Measure."""
         check_parts(model, clip)
         closed, opened = lines(keep_closed), lines(must_open)
-        with torch.inference_mode(False):
+        mode: Any = eraser.gate.look_mode if look == AS_MADE else look
+        work = {CALIBRATING: 1.0} if mode == "text" else {CALIBRATING: 1.0, LOOKING: 1.0}
+        with Stages(f"Calibrating {eraser.concept.name}", work) as stages, torch.inference_mode(False):
             denoiser = ComfyDenoiser(model, clip)
             check_family(Eraser(eraser), denoiser.family)
             negatives = [*closed, *usual_negatives(denoiser.family, eraser.concept)]
-            mode: Any = None if look == AS_MADE else look
-            found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, progress(), mode)
+            report = stages.passes(*work)
+            asked = None if look == AS_MADE else mode
+            found = recalibrated(denoiser, eraser, negatives, opened or None, false_open_rate, report, asked)
         text = summary(eraser, found, closed)
         return io.NodeOutput(found, text, ui=told(text))
 

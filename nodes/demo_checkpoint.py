@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
+from .messages import readable
 from .schema import schema
 
 
@@ -27,6 +28,7 @@ class DemoCheckpoint(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls) -> io.NodeOutput:
         """Build it from ComfyUI's own classes."""
         from .demo import load_demo

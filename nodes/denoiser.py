@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -36,6 +36,7 @@ class ComfyDenoiser:
 
     Attributes:
         room: bytes that are asked for beside the network when it is loaded; at first a guess.
+        encoded: called after every prompt that was encoded.
 
     Raises:
         UnlearnError: if the family is not supported.
@@ -50,6 +51,7 @@ class ComfyDenoiser:
         self.size = (size[0] // 8, size[1] // 8) if size else (side, side)
         self.device = model.load_device
         self.loaded = False
+        self.encoded: Callable[[], None] = lambda: None
         self.room = self.base.memory_required([TRAINING_ROWS, *self.shape]) * TRAINING_ROWS
 
     @property
@@ -70,7 +72,9 @@ class ComfyDenoiser:
 
     def _encode(self, prompt: str) -> tuple[Tensor, Tensor]:
         prompt = prompt.replace("\\[", "[").replace("\\]", "]")  # square brackets are no weights here
-        return self.clip.encode_from_tokens(self.clip.tokenize(prompt), return_pooled=True)
+        found = self.clip.encode_from_tokens(self.clip.tokenize(prompt), return_pooled=True)
+        self.encoded()
+        return found
 
     def vocabulary(self) -> Vocabulary | None:
         """The words of the CLIP's first text encoder, in Flux of T5; None if it has none that are whole."""

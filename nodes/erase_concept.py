@@ -15,11 +15,12 @@ from ..lora_unlearn.erase import PRESETS
 from ..lora_unlearn.promise import Promise
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for
-from .messages import told
-from .outcome import outcome
+from .messages import readable, told
+from .outcome import kept, outcome
 from .pictures import shown, to_pillow
 from .schema import (
     EraserType,
+    at_work,
     bank_input,
     bank_of,
     cache_input,
@@ -33,7 +34,8 @@ from .schema import (
     seed_input,
     strength_inputs,
 )
-from .training import Order, known_eraser, train_eraser
+from .stages import COMPARING, DRAWING, SUGGESTING
+from .training import Order, known_eraser, stages_of, train_eraser
 
 
 class EraseConcept(io.ComfyNode):
@@ -59,6 +61,7 @@ class EraseConcept(io.ComfyNode):
             node_id="LoraUnlearnEraseConcept",
             display_name="Erase Concept",
             also_called="negative LoRA, remove",
+            search_aliases=ALIASES,
             description="Makes the model stop drawing something, and only that: put it between the checkpoint loader "
             "and the sampler, type a concept, press Run. Trained once for each concept and checkpoint.",
             inputs=[
@@ -81,6 +84,7 @@ class EraseConcept(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(
         cls,
         model: Any,
@@ -105,32 +109,43 @@ class EraseConcept(io.ComfyNode):
             mode, settings = PRESETS[preset]
             promise = Promise(bank_of(bank, words))
             order = Order(words, mode, replace(settings, seed=seed), None, cache, may_lower_batch=True, promise=promise)
-            known = known_eraser(model, clip, order)
+            adapter = known_eraser(model, clip, order)
         except UnlearnError:
             if not off:
                 raise
-            known = None
+            adapter = None
         if off:
-            return io.NodeOutput(model, known or ExecutionBlocker(NOT_TRAINED))
-        if vae is not None:
-            order = replace(order, sketch=lambda unfinished: sketch(model, clip, vae, unfinished))
-        adapter: Adapter = known or train_eraser(model, clip, order)
-        erasers = [eraser_of(adapter, strength, gate)]
-        erased = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
-        if known is not None:
-            return io.NodeOutput(erased, adapter)
-        said = outcome(model, clip, adapter, order.promise.own)
-        shows = told(said) if vae is None else preview(cls, model, erased, clip, vae, adapter, said)
-        return io.NodeOutput(erased, adapter, ui=shows)
+            return io.NodeOutput(model, adapter or ExecutionBlocker(NOT_TRAINED), ui=told(OFF))
+        if adapter is not None:
+            shows = told("\n".join(kept(adapter, at_work(strength, gate))))
+            return io.NodeOutput(applied(model, clip, adapter, strength, gate), adapter, ui=shows)
+        return made(cls, model, clip, vae, order, strength, gate)
 
 
-def preview(node: Any, model: Any, erased: Any, clip: Any, vae: Any, adapter: Adapter, said: str) -> dict[str, Any]:
-    """What the node shows after a training: the concept and its nearest neighbours, before and after, and a text."""
-    pairs = compare(model, erased, usual_prompts(model, clip, adapter), studio_for(clip, vae, adapter))
-    page = pairs.page()
+def applied(model: Any, clip: Any, adapter: Adapter, strength: float, gate: str) -> Any:
+    """The MODEL under an eraser."""
+    erasers = [eraser_of(adapter, strength, gate)]
+    return apply_erasers(model, erasers, encoded_for(model, clip, erasers))
+
+
+def made(node: Any, model: Any, clip: Any, vae: Any, order: Order, strength: float, gate: str) -> io.NodeOutput:
+    """Train, apply, and tell what has become of it; with an autoencoder also show it, on the way and at the end."""
+    if vae is not None:
+        order = replace(order, sketch=lambda unfinished: sketch(model, clip, vae, unfinished))
+    further = [SUGGESTING] if vae is None else [SUGGESTING, COMPARING, DRAWING]
+    with stages_of(order, further) as stages:
+        adapter = train_eraser(model, clip, order, stages)
+        stages.then = "the eraser is finished and kept"
+        erased = applied(model, clip, adapter, strength, gate)
+        said = outcome(model, clip, adapter, order.promise.own, stages.passes(SUGGESTING))
+        if vae is None:
+            return io.NodeOutput(erased, adapter, ui=told("\n".join(said)))
+        prompts = usual_prompts(model, clip, adapter, stages)
+        pairs = compare(model, erased, prompts, studio_for(clip, vae, adapter), stages)
+    page = pairs.page(at_work(strength, gate))
     if adapter.mode != "instant":  # the classic canvas would show the last sketch instead
         comfy.utils.ProgressBar(1).update_absolute(1, preview=("JPEG", to_pillow(page)[0], None))
-    return shown(node, "\n".join([said, *pairs.labels]), page)
+    return io.NodeOutput(erased, adapter, ui=shown(node, "\n".join([*said, *pairs.labels]), page))
 
 
 def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:
@@ -145,5 +160,8 @@ def studio_for(clip: Any, vae: Any, adapter: Adapter) -> Studio:
     return Studio(clip, vae, seed=0, steps=PREVIEW_STEPS, cfg=cfg, sampler_name="euler", scheduler="normal")
 
 
+ALIASES = ["erase", "unlearn", "forget concept", "remove concept", "negative lora", "concept erasure", "UnGuide"]
+"""What people may call it. No other node has one of these: the search puts the shortest name that it finds first."""
 PREVIEW_STEPS = 12
+OFF = "Off: the model passes through as it came."
 NOT_TRAINED = "There is no eraser yet: switch Erase Concept on and run it once."

@@ -10,13 +10,24 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Adapter, UnlearnError
-from ..lora_unlearn.files import inside, write_safetensors
+from ..lora_unlearn.files import below, write_safetensors
 from ..lora_unlearn.formats import to_diffusers
 from ..lora_unlearn.written import check_replaceable, marked, written_for
-from .messages import told
+from .messages import readable, told
 from .schema import EraserType, schema
 
 FORMATS = ["LoRA", "diffusers"]
+
+
+def lora_file(name: str) -> tuple[Path, str]:
+    """A file in the first loras folder, or in a folder in there, and what the loaders' lists call it.
+
+    Raises:
+        UnlearnError: if the name cannot be a file's, or leads out of the folder.
+    """
+    folder = folder_paths.get_folder_paths("loras")[0]
+    path = below(folder, f"{name.strip().removesuffix('.safetensors')}.safetensors")
+    return path, path.relative_to(folder).as_posix()
 
 
 class LoadEraser(io.ComfyNode):
@@ -48,6 +59,7 @@ class LoadEraser(io.ComfyNode):
         return f"{file} {Path(path).stat().st_mtime_ns}" if path else file
 
     @classmethod
+    @readable
     def execute(cls, file: str) -> io.NodeOutput:
         """Read it."""
         with torch.inference_mode(False):
@@ -70,7 +82,8 @@ class ExportEraser(io.ComfyNode):
                 io.String.Input(
                     "name",
                     default="erase",
-                    tooltip="File name without folder or ending; an older file of this eraser is replaced, no other.",
+                    tooltip="File name without ending, styles/cat for a folder in loras; an older file of this eraser "
+                    "is replaced, no other.",
                 ),
                 io.Combo.Input(
                     "format",
@@ -87,13 +100,12 @@ class ExportEraser(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls, eraser: Any, name: str, format: str) -> io.NodeOutput:
         """Write the file and show where it is."""
         if eraser.partial:
             raise UnlearnError("This eraser's training was not finished; run it to its end before exporting it.")
-        path = inside(
-            folder_paths.get_folder_paths("loras")[0], f"{name.strip().removesuffix('.safetensors')}.safetensors"
-        )
+        path, shown = lora_file(name)
         wanted = written_for("diffusers" if format == "diffusers" else "eraser", eraser)
         check_replaceable(path, wanted, remedy="choose another name")
         if format == "diffusers":
@@ -101,4 +113,4 @@ class ExportEraser(io.ComfyNode):
         else:
             eraser.save(path)
         size = path.stat().st_size
-        return io.NodeOutput(str(path), size, ui=told(f"{path} ({size / 1024:.0f} kB)"))
+        return io.NodeOutput(str(path), size, ui=told(f"{shown} ({size / 1024:.0f} kB) in {path.parent}"))

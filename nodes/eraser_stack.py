@@ -11,12 +11,15 @@ from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Adapter, Eraser
 from .guide import apply_erasers, encoded_for
+from .messages import readable
 from .schema import EraserType, advanced, clip_input, eraser_of, gate_input, model_input, schema
 
 SLOTS = 5
 SHOWN = 3
 """Slots whose widgets are not folded away."""
 NONE = "none"
+NAME = "Eraser Stack (several)"
+"""Longer than Erase Concept: whoever searches for "erase" finds the shorter name first."""
 
 
 class EraserStack(io.ComfyNode):
@@ -37,7 +40,8 @@ class EraserStack(io.ComfyNode):
         widgets = [widget for slot in range(1, SLOTS + 1) for widget in slot_inputs(slot, names)]
         return schema(
             node_id="LoraUnlearnEraserStack",
-            display_name="Eraser Stack",
+            display_name=NAME,
+            search_aliases=["several concepts", "multiple erasers", "toggle"],
             description="Samples under up to five erasers at once. Each decides by itself, picture by picture, whether "
             "it is needed. For more, connect one stack after the other.",
             inputs=[model_input(), clip_input(optional=True), *sockets, *widgets],
@@ -59,6 +63,7 @@ class EraserStack(io.ComfyNode):
         return " ".join(f"{path} {path.stat().st_mtime_ns}" for path in paths if path)
 
     @classmethod
+    @readable
     def execute(cls, model: Any, clip: Any = None, **slots: Any) -> io.NodeOutput:
         """Apply what is on."""
         erasers = [eraser for slot in range(1, SLOTS + 1) if (eraser := eraser_in(slots, slot)) is not None]

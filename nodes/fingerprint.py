@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
+from types import CellType, CodeType, ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..lora_unlearn import __version__
 from ..lora_unlearn.adapter import FORMAT_VERSION
+from ..lora_unlearn.erase import RECIPE
 
 UNSET = ("model_sampling.", "text_projection.weight", "logit_scale")
 """Parts of names that do not count: what checkpoints often lack, so that ComfyUI leaves whatever the memory held."""
 SAMPLE = 64
 """Values of each weight that count; patches count whole."""
+DEEPEST = 8
+"""How far into what a function holds we look: it may hold itself."""
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def fingerprint(model: Any, clip: Any, values: Mapping[str, Any]) -> str:
@@ -27,7 +32,7 @@ def fingerprint(model: Any, clip: Any, values: Mapping[str, Any]) -> str:
         clip: the CLIP, likewise, and its skipped layers.
         values: concept and settings, plain values.
     """
-    digest = hashlib.sha256(f"{__version__} {FORMAT_VERSION}".encode())
+    digest = hashlib.sha256(f"{RECIPE} {FORMAT_VERSION}".encode())
     digest.update(json.dumps(values, sort_keys=True).encode())
     digest.update(_weights(model))
     sampling = model.get_model_object("model_sampling")
@@ -74,17 +79,40 @@ def _parts(value: Tensor) -> list[Tensor]:
     return [] if value.is_meta else [value.data.as_subclass(Tensor)]
 
 
-def _flat(value: Any) -> Iterable[bytes]:
-    """The contents of a patch, however nested: tensors, numbers, the host's weight adapters, functions by name."""
+def _flat(value: Any, deepest: int = DEEPEST) -> Iterable[bytes]:
+    """The contents of a patch, however nested: tensors, numbers, the host's weight adapters, functions."""
     if isinstance(value, Tensor):
         yield value.detach().float().cpu().contiguous().numpy().tobytes()
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _flat(part)
+    elif isinstance(value, list | tuple | Mapping):
+        for part in value.items() if isinstance(value, Mapping) else value:
+            yield from _flat(part, deepest)
     elif hasattr(value, "weights"):
         yield type(value).__name__.encode()
-        yield from _flat(value.weights)
+        yield from _flat(value.weights, deepest)
+    elif isinstance(value, nn.Module):
+        yield _sampled(value.state_dict().items())
     elif callable(value):
-        yield getattr(value, "__qualname__", type(value).__name__).encode()
+        yield getattr(value, "__qualname__", type(value).__qualname__).encode()
+        if deepest and not isinstance(value, type):
+            yield from _flat(_held(value), deepest - 1)
     else:
-        yield repr(value).encode()
+        yield ADDRESS.sub("", repr(value)).encode()
+
+
+def _held(function: Any) -> list[Any]:
+    """What makes a function more than its name: its code, its defaults, and the values that it was made with."""
+    if not hasattr(function, "__code__"):
+        inner = [getattr(function, name, None) for name in ("__func__", "__self__", "func", "args", "keywords")]
+        own = sorted(getattr(function, "__dict__", {}).items())
+        return [*(part for part in inner if not isinstance(part, ModuleType)), *own]
+    code, cells = function.__code__, function.__closure__ or ()
+    constants = [part for part in code.co_consts if not isinstance(part, CodeType)]
+    return [code.co_code, code.co_names, constants, function.__defaults__, [_content(cell) for cell in cells]]
+
+
+def _content(cell: CellType) -> Any:
+    """The value of a variable that a function took along; None while it has none."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None

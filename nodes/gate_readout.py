@@ -1,14 +1,17 @@
-"""Gate Read-out: what the gates of a model's erasers decided in its latest sampling run."""
+"""Gate Read-out: what the gates of a model's erasers decided for the pictures that it gets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.v0_0_2 import io
 from comfy_execution.graph import ExecutionBlocker
 
 from ..lora_unlearn import UnlearnError
-from .guide import KEY, Run
+from .guide import KEY
+from .made import Made
+from .messages import readable
 from .pictures import shown, to_image
 from .schema import schema
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from ..lora_unlearn.report import Reading
 
 IDLE = "No eraser is at work on this model: it is switched off, at strength 0, or before this point of the graph."
+LATEST = "Of this model's latest run; only a latent as its sampler left it tells which run it is from."
 
 
 class GateReadout(io.ComfyNode):
@@ -53,24 +57,53 @@ class GateReadout(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls, model: Any, latent: Any = None, images: Any = None) -> io.NodeOutput:
         """Read and draw."""
         if latent is None and images is None:
             raise UnlearnError("Connect the sampler's latent, or the pictures made of it, to Gate Read-out.")
-        from ..lora_unlearn.report import cost_line, readout_chart
+        from ..lora_unlearn.report import readout_chart
 
-        run = latest_run(model)
-        found = decided(run) if run else []
-        lines = [f"{reading.label}: {reading.words}" for reading in found]
-        numbers = [f"details, {reading.label}: {reading.details}" for reading in found if reading.details]
-        text = "\n".join([*lines, cost_line(*costs(run)), *numbers]) if run else IDLE
-        chart = to_image(readout_chart(found))
+        found = made_by(model, latent)
+        text = IDLE if found is None else "\n".join(found.lines())
+        chart = to_image(readout_chart([] if found is None else found.readings()))
         passed = ExecutionBlocker(None) if latent is None else latent
         return io.NodeOutput(passed, text, chart, ui=shown(cls, text, chart))
 
 
-def latest_run(model: Any) -> Run | None:
-    """The latest sampling run under a MODEL's erasers; None if it has no erasers.
+@dataclass(frozen=True)
+class Found:
+    """What is known of some pictures.
+
+    Attributes:
+        concepts: what each eraser of the MODEL erases.
+        pictures: what was decided for each.
+        exact: whether these are the pictures that were asked about, and not those of the latest run.
+    """
+
+    concepts: list[str]
+    pictures: list[Made]
+    exact: bool = True
+
+    def readings(self) -> list[Reading]:
+        """What was decided for each of them."""
+        from ..lora_unlearn.report import readings
+
+        return readings(self.concepts, [picture.decisions for picture in self.pictures])
+
+    def lines(self) -> list[str]:
+        """The same in words, then the cost, then the numbers."""
+        from ..lora_unlearn.report import cost_line
+
+        found = self.readings()
+        said = [f"{reading.label}: {reading.words}" for reading in found]
+        cost = cost_line(*(sum(getattr(each, name) for each in self.pictures) for name in ("evaluations", "extra")))
+        numbers = [f"details, {reading.label}: {reading.details}" for reading in found if reading.details]
+        return [*([] if self.exact else [LATEST]), *said, cost, *numbers]
+
+
+def made_by(model: Any, latent: Any = None) -> Found | None:
+    """What a MODEL's erasers decided for the pictures in a latent, or in the latest run; None if it has no erasers.
 
     Raises:
         UnlearnError: if nothing was sampled with it.
@@ -78,20 +111,8 @@ def latest_run(model: Any) -> Run | None:
     work = model.get_attachment(KEY)
     if work is None:
         return None
-    if work.last is None or not work.last.guidances:
+    if not work.pictures.latest:
         raise UnlearnError("Nothing was sampled with this model; connect the sampler's model, and what it made.")
-    return work.last
-
-
-def decided(run: Run) -> list[Reading]:
-    """What was decided for each of a run's pictures."""
-    from ..lora_unlearn.report import readings
-
-    concepts = [eraser.adapter.concept.name for eraser in run.erasers]
-    return readings(concepts, [run.decisions(picture) for picture in range(max(key[-1] for key in run.guidances))])
-
-
-def costs(run: Run) -> tuple[float, float]:
-    """Network evaluations of a run, and how many of them erasing added."""
-    guidances = run.guidances.values()
-    return sum(sum(each.evaluations) for each in guidances), sum(sum(each.extra) for each in guidances)
+    own = work.pictures.of(latent.get("samples")) if latent else None
+    concepts = [eraser.adapter.concept.name for eraser in work.erasers]
+    return Found(concepts, own or work.pictures.latest, own is not None)

@@ -19,6 +19,8 @@ from .calls import ApplyCall
 from .denoiser import ComfyDenoiser
 from .families import family_of, linears, selectors
 from .look import HostLook
+from .made import Made, Pictures
+from .messages import readable
 
 KEY = "lora_unlearn"
 Encoded = dict[str, Conditioning]
@@ -105,11 +107,27 @@ class Run:
 
     def decisions(self, picture: int) -> list[list[Decision]]:
         """What was decided for one picture: for each positive condition, eraser by eraser."""
-        found = []
-        for key, guidance in self.guidances.items():
-            pictures = key[-1]
-            found += [guidance.decisions(row) for row in range(picture, pictures * (len(key) - 1), pictures)]
-        return found
+        return [guidance.decisions(row) for guidance, row in self._rows(picture)]
+
+    def made(self) -> list[Made]:
+        """All that is known of each picture."""
+        count = max((key[-1] for key in self.guidances), default=0)
+        return [
+            Made(
+                self.decisions(picture),
+                sum(guidance.evaluations[row] for guidance, row in self._rows(picture)),
+                sum(guidance.extra[row] for guidance, row in self._rows(picture)),
+            )
+            for picture in range(count)
+        ]
+
+    def _rows(self, picture: int) -> list[tuple[Guidance, int]]:
+        """Where a picture's positive conditions are."""
+        return [
+            (guidance, row)
+            for key, guidance in self.guidances.items()
+            for row in range(picture, key[-1] * (len(key) - 1), key[-1])
+        ]
 
 
 class Work:
@@ -117,6 +135,7 @@ class Work:
 
     Attributes:
         last: the latest run, with its decisions; None before the first.
+        pictures: what was decided for every picture.
     """
 
     def __init__(self, erasers: tuple[Eraser, ...], encoded: Encoded) -> None:
@@ -124,6 +143,7 @@ class Work:
         self.attachments: list[Attachment] = []
         self.run: Run | None = None
         self.last: Run | None = None
+        self.pictures = Pictures()
         self.seen: Seen = {}
 
     def inject(self, model: Any) -> None:
@@ -141,11 +161,22 @@ class Work:
         while self.attachments:
             self.attachments.pop().detach()
 
+    @readable
     def outer(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Around one sampling run: a state of its own."""
+        """Around one sampling run: a state of its own.
+
+        Raises:
+            UnlearnError: on several devices at once: they would share that state.
+        """
+        if getattr(executor.class_obj.model_patcher, "get_additional_models_with_key", lambda _: [])("multigpu"):
+            raise UnlearnError(
+                "Erasers work on one GPU at a time; take the node that spreads the model over several out of the graph."
+            )
         before, self.run = self.run, Run(self.erasers, self.encoded, executor.class_obj, self.seen)
         try:
-            return executor(*args, **kwargs)
+            samples = executor(*args, **kwargs)
+            self.pictures.keep(samples, self.run.made())
+            return samples
         finally:
             self.run.guider = None  # it holds the MODEL: a circle would keep the host from freeing it
             self.last, self.run = self.run, before

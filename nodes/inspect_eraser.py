@@ -8,7 +8,7 @@ from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn.describe import describe, gate_details
 from .cache import CACHE
-from .messages import told
+from .messages import readable, told
 from .schema import EraserType, advanced, schema
 
 
@@ -40,6 +40,7 @@ class InspectEraser(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls, eraser: Any, kept_erasers: str = "keep") -> io.NodeOutput:
         """Read and show; clear the cache if that was asked for."""
         cleared = CACHE.clear() if kept_erasers == "clear all" else None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import folder_paths
 import torch
 from comfy_api.v0_0_2 import io
 
-from ..lora_unlearn.files import inside, write_safetensors
+from ..lora_unlearn.files import write_safetensors
 from ..lora_unlearn.formats import to_diffusers, to_stock
 from ..lora_unlearn.join import joined
 from ..lora_unlearn.written import Written, check_replaceable, marked
-from .eraser_files import FORMATS
-from .messages import told
+from .eraser_files import FORMATS, lora_file
+from .messages import readable, told
 from .schema import EraserType, advanced, schema
 
 SLOTS = 5
@@ -54,8 +53,8 @@ class MergeErasers(io.ComfyNode):
                 io.String.Input(
                     "name",
                     default="erase_several",
-                    tooltip="File name without folder or ending; an older one of several erasers is replaced, no "
-                    "other.",
+                    tooltip="File name without ending, styles/several for a folder in loras; an older one of several "
+                    "erasers is replaced, no other.",
                 ),
                 io.Combo.Input(
                     "format",
@@ -73,14 +72,14 @@ class MergeErasers(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls, name: str, format: str, **slots: Any) -> io.NodeOutput:
         """Merge, write the file and show where it is."""
         numbers = [slot for slot in range(1, SLOTS + 1) if slots.get(f"eraser_{slot}") is not None]
         parts = [(slots[f"eraser_{slot}"], slots.get(f"strength_{slot}", 1.0)) for slot in numbers]
         with torch.inference_mode(False), torch.no_grad():
             lora, metadata = joined(parts)
-        folder = folder_paths.get_folder_paths("loras")[0]
-        path = inside(folder, f"{name.strip().removesuffix('.safetensors')}.safetensors")
+        path, shown = lora_file(name)
         family = parts[0][0].family
         wanted = Written("merged", family=family)
         check_replaceable(path, wanted, remedy="choose another name")
@@ -89,5 +88,5 @@ class MergeErasers(io.ComfyNode):
         else:
             write_safetensors(path, to_stock(lora, family), marked(metadata, wanted))
         size = path.stat().st_size
-        text = f"{path} ({size / 1024:.0f} kB, without gates)"
+        text = f"{shown} ({size / 1024:.0f} kB, without gates) in {path.parent}"
         return io.NodeOutput(str(path), size, ui=told(text))

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..lora_unlearn import Adapter
+from ..lora_unlearn.concept import notices
 from ..lora_unlearn.describe import gate_promise
 from .suggest_words import also_read
 
+TOGETHER = "connect them to Eraser Stack"
 
-def outcome(model: Any, clip: Any, adapter: Adapter, own: Sequence[str]) -> str:
-    """Further words to think of, which of the user's own prompts were not counted, and what the gate promises."""
-    return "\n".join([*also_read(model, clip, adapter.concept), *set_aside(adapter, own), *gate_promise(adapter)])
+
+def outcome(
+    model: Any, clip: Any, adapter: Adapter, own: Sequence[str], report: Callable[[int, int], None]
+) -> list[str]:
+    """What was made of the user's words, then what the gate promises, and further words to think of.
+
+    The page shows two lines and a half, so what the user may want to mend comes first.
+    """
+    also = also_read(model, clip, adapter.concept, report)
+    return [*notices(adapter.concept, TOGETHER), *set_aside(adapter, own), *gate_promise(adapter), *also]
+
+
+def kept(adapter: Adapter, how: str = "") -> list[str]:
+    """What a node says of an eraser that was there before."""
+    work = f", at work with {how}" if how else ""
+    said = f"Eraser for {adapter.concept.name}: kept from before, not trained again{work}"
+    return [*notices(adapter.concept, TOGETHER), said, *gate_promise(adapter)]
 
 
 def set_aside(adapter: Adapter, own: Sequence[str]) -> list[str]:

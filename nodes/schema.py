@@ -15,7 +15,6 @@ from ..lora_unlearn.guidance import Mode as GateMode
 CATEGORY = "unlearn"
 EraserType = io.Custom("ERASER")
 """The socket that carries an `Adapter`."""
-ALIASES = ["erase", "remove", "unlearn", "forget", "negative lora", "concept erasure", "UnGuide"]
 
 
 def schema(also_called: str = "", **values: Any) -> io.Schema:
@@ -25,7 +24,7 @@ def schema(also_called: str = "", **values: Any) -> io.Schema:
         also_called: words to be found by, for the name of the node where the search knows no aliases yet.
     """
     known = {field.name for field in fields(io.Schema)}
-    values = {"category": CATEGORY, "search_aliases": ALIASES, **values}
+    values = {"category": CATEGORY, **values}
     if also_called and "search_aliases" not in known:
         values["display_name"] += f" ({also_called})"
     return io.Schema(**{name: value for name, value in values.items() if name in known})
@@ -155,6 +154,11 @@ GATES: dict[str, GateMode] = {"auto": "auto", "always": "on", "never": "off"}
 def eraser_of(adapter: Any, strength: float, gate: str) -> Eraser:
     """An adapter at work, as the inputs say."""
     return Eraser(adapter, strength, GATES[gate])
+
+
+def at_work(strength: float, gate: str) -> str:
+    """The same in words: "strength 0.5, gate always"."""
+    return f"strength {strength:g}" + ("" if gate == "auto" else f", gate {gate}")
 
 
 def seed_input() -> Any:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import comfy.model_management
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Concept, Suggestion, UnlearnError, suggest
 from ..lora_unlearn.suggest import Kind
 from .denoiser import ComfyDenoiser
-from .messages import progress, told
-from .schema import ALIASES, clip_input, concept_inputs, concept_of, model_input, schema
+from .messages import readable, told
+from .schema import clip_input, concept_inputs, concept_of, model_input, schema
+from .stages import SUGGESTING, Stages
 from .training import check_parts
 
 SAID: dict[Kind, str] = {
@@ -35,7 +35,7 @@ class SuggestWords(io.ComfyNode):
             display_name="Suggest Words",
             description="Lists the words that the loaded model itself reads like yours: the same word, nearly the "
             "same, and neighbours. Nothing is trained or drawn.",
-            search_aliases=[*ALIASES, "synonyms", "similar words", "neighbours", "vocabulary"],
+            search_aliases=["synonyms", "similar words", "neighbours", "vocabulary"],
             inputs=[model_input(), clip_input(), concept, also],
             outputs=[
                 io.String.Output(
@@ -53,12 +53,14 @@ class SuggestWords(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls, model: Any, clip: Any, concept: str, also: str = "") -> io.NodeOutput:
         """Ask; a model that can't tell says so, and the user's own words go on."""
         words = concept_of(concept, also=also)
         check_parts(model, clip)
         try:
-            found = suggest(ComfyDenoiser(model, clip), words, report=progress())
+            with Stages(f"Suggest Words, {words.name}", {SUGGESTING: 1}) as stages:
+                found = suggest(ComfyDenoiser(model, clip), words, report=stages.passes(SUGGESTING))
         except UnlearnError as error:
             return io.NodeOutput(", ".join(words.also), "", ui=told(str(error)))
         both = [*words.also, *named(found, "near")]
@@ -76,21 +78,19 @@ def listed(concept: Concept, found: Sequence[Suggestion]) -> str:
     return "\n".join(said) or f"This model has no word that it reads like {concept.name}."
 
 
-def also_read(model: Any, clip: Any, concept: Concept) -> list[str]:
+def also_read(
+    model: Any, clip: Any, concept: Concept, report: Callable[[int, int], None] = lambda done, total: None
+) -> list[str]:
     """A line on the words that the model reads nearly like the concept's; none if there are none, or it can't tell.
 
     Reads some hundred sentences. A training reads thousands for its gate, so after one this is cheap on any machine,
     and at no other time is it done unasked. It is a hint: no reason to lose a training.
     """
     try:
-        near = named(suggest(ComfyDenoiser(model, clip), concept, report=_stoppable), "near")
+        near = named(suggest(ComfyDenoiser(model, clip), concept, report=report), "near")
     except UnlearnError:
         return []
     except RuntimeError as error:  # torch's own, above all too little memory
         logging.warning("lora-unlearn: no words are suggested: %s", error)
         return []
     return [f"Also to this model: {', '.join(near)}; add them under also if you mean them"] if near else []
-
-
-def _stoppable(_done: int, _total: int) -> None:
-    comfy.model_management.throw_exception_if_processing_interrupted()

@@ -15,8 +15,8 @@ from ..lora_unlearn.look import LOOK_MODES, LookMode
 from ..lora_unlearn.objectives import OBJECTIVES
 from ..lora_unlearn.promise import Promise
 from .families import family_of
-from .messages import told
-from .outcome import outcome
+from .messages import readable, told
+from .outcome import kept, outcome
 from .schema import (
     EraserType,
     advanced,
@@ -30,11 +30,12 @@ from .schema import (
     schema,
     seed_input,
 )
-from .training import Order, known_eraser, train_eraser
+from .stages import SUGGESTING
+from .training import Order, known_eraser, stages_of, train_eraser
 
 DEFAULT = MODES["fast"]
 SELECTORS = ["cross_v", "cross_kv", "context", "all_but_cross"]
-DIRECTIONS = ["scaled", "random", "edit", "discriminant"]
+DIRECTIONS = ["selective", "scaled", "random", "edit", "discriminant"]
 REFERENCES = ["nearest", "empty"]
 
 
@@ -210,6 +211,7 @@ class TrainEraser(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(
         cls,
         model: Any,
@@ -233,6 +235,8 @@ class TrainEraser(io.ComfyNode):
         check_rate(promise, family_of(model), words)
         order = Order(words, mode, settings_of(mode, settings), sides, cache, promise=promise)
         known = known_eraser(model, clip, order)
-        adapter = train_eraser(model, clip, order)
-        said = told(outcome(model, clip, adapter, promise.own)) if known is None else None
-        return io.NodeOutput(adapter, ui=said)
+        with stages_of(order, [SUGGESTING]) as stages:
+            adapter = known or train_eraser(model, clip, order, stages)
+            stages.then = "the eraser is finished and kept"
+            said = kept(adapter) if known else outcome(model, clip, adapter, promise.own, stages.passes(SUGGESTING))
+        return io.NodeOutput(adapter, ui=told("\n".join(said)))

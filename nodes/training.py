@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import comfy.model_management
-import comfy.utils
 import torch
 from PIL import Image
 
 from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
-from ..lora_unlearn.erase import Mode
+from ..lora_unlearn.erase import Mode, prompts_first
 from ..lora_unlearn.errors import is_memory
 from ..lora_unlearn.estimate import Estimate, Remaining, duration, gigabytes, lowered, measure, planned
 from ..lora_unlearn.promise import USUAL, Promise
@@ -26,11 +25,26 @@ from .cache import CACHE
 from .denoiser import ComfyDenoiser
 from .fingerprint import fingerprint
 from .messages import show
+from .stages import (
+    CALIBRATING,
+    COMPARING,
+    DRAWING,
+    LOOKING,
+    READING,
+    RECORDING,
+    SKETCHING,
+    SUGGESTING,
+    TRAINING,
+    Stages,
+)
 
 KEPT_EVERY = 5.0
 """Seconds after which an unfinished training is written to disk again."""
-SKETCH_SIDE = 256
-"""How large a sketch of the concept is shown while a training runs, in pixels."""
+WORK: dict[str, float] = {
+    READING: 1, RECORDING: 2, TRAINING: 4, SKETCHING: 1, CALIBRATING: 2, LOOKING: 2, SUGGESTING: 1, COMPARING: 0.5,
+    DRAWING: 2,
+}  # fmt: skip
+"""How much of the work is thought to lie in each stage, where it has all of them."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,20 @@ def known_eraser(model: Any, clip: Any, order: Order) -> Adapter | None:
     return CACHE.get(order.fingerprint(model, clip), order.keep_on_disk)
 
 
-def train_eraser(model: Any, clip: Any, order: Order) -> Adapter:
+def stages_of(order: Order, further: Sequence[str] = ()) -> Stages:
+    """The stages of a training, and of what the node does with the eraser afterwards."""
+    trained = order.mode != "instant"
+    unused = {RECORDING: order.mode != "fast", TRAINING: not trained, SKETCHING: not (trained and order.sketch)}
+    unused |= {LOOKING: order.promise.look == "text"}
+    unused |= {stage: stage not in further for stage in (SUGGESTING, COMPARING, DRAWING)}
+    return Stages(f"Erasing {order.concept.name}", {name: work for name, work in WORK.items() if not unused.get(name)})
+
+
+def train_eraser(model: Any, clip: Any, order: Order, stages: Stages | None = None) -> Adapter:
     """The eraser for a loaded model: kept from before, or trained now.
+
+    Args:
+        stages: of all that the node does; default: of the training alone.
 
     Raises:
         UnlearnError: if something is missing, the model is of no supported family, or the training changed nothing.
@@ -85,9 +111,10 @@ def train_eraser(model: Any, clip: Any, order: Order) -> Adapter:
     if known is not None:
         show(f"Eraser for {order.concept.name}: kept from before, not trained again.")
         return known
-    with torch.inference_mode(False), torch.enable_grad(), _readable_shortage():
-        adapter = _train(ComfyDenoiser(model, clip, order.size), key, order)
-    comfy.model_management.throw_exception_if_processing_interrupted()
+    with stages or stages_of(order) as stages:
+        with torch.inference_mode(False), torch.enable_grad(), _readable_shortage():
+            adapter = _train(ComfyDenoiser(model, clip, order.size), key, order, stages)
+        comfy.model_management.throw_exception_if_processing_interrupted()
     if adapter.partial:
         raise UnlearnError(
             f"The training redirected only {100 * (adapter.redirected or 0):.0f} % of {order.concept.name!r}: the "
@@ -111,12 +138,12 @@ def check_parts(model: Any, clip: Any) -> None:
     ComfyDenoiser(model, clip)
 
 
-def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
+def _train(denoiser: ComfyDenoiser, key: str, order: Order, stages: Stages) -> Adapter:
     """Train; an interruption leaves what there is in the cache, as something to go on from."""
+    show(f"{stages.subject}: loading the model")
     settings, expected = _planned(denoiser, order)
-    bar, interrupted = _Bar(order, expected), comfy.model_management.processing_interrupted
+    shown, interrupted = _Shown(denoiser, order, expected, stages), comfy.model_management.processing_interrupted
     unfinished: list[Adapter] = []
-
     kept = time.monotonic()
 
     def save(adapter: Adapter) -> None:
@@ -125,12 +152,9 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
         if adapter.partial and order.keep_on_disk and time.monotonic() - kept >= KEPT_EVERY:
             CACHE.put(key, adapter)  # for whoever pulls the plug
             kept = time.monotonic()
-        bar.sketcher(adapter)
+        shown.sketcher(adapter)
 
-    def report(progress: Progress) -> None:
-        denoiser.loaded = denoiser.loaded and bar.picture is None  # drawing may have pushed the network out
-        bar.report(progress)
-
+    cancelled = False
     try:
         return erase(
             denoiser,
@@ -138,18 +162,21 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order) -> Adapter:
             load_bank(denoiser.family),
             order.mode,
             settings,
-            report=report,
+            report=shown.report,
             stop=interrupted,
-            resume=CACHE.get_partial(key) if order.keep_on_disk else None,
+            resume=CACHE.get_partial(key, order.keep_on_disk),
+            calibrated=shown.calibrating(),
             save=save,
             promise=order.promise,
         )
     except comfy.model_management.InterruptProcessingException:
-        bar.interrupted = True
+        cancelled = True
         raise
     finally:
-        if unfinished and unfinished[0].partial and (bar.interrupted or interrupted()):
+        denoiser.encoded = lambda: None
+        if order.mode != "instant" and unfinished and unfinished[0].partial and (cancelled or interrupted()):
             CACHE.put(key, unfinished[0], order.keep_on_disk)
+            stages.then = "Run continues"
 
 
 def _planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]:
@@ -168,38 +195,67 @@ def _planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]
     fitting, expected = planned(settings, mode, lambda: measure(denoiser, settings), free, order.may_lower_batch)
     if mode != "instant":
         denoiser.room = expected.memory
-        text = f"Erasing {order.concept.name}: {expected}; {gigabytes(room)} are free{lowered(settings, fitting)}"
+        text = f"Erasing {order.concept.name}: training takes {expected}; {gigabytes(room)} are free"
+        text += lowered(settings, fitting)
         logging.info("lora-unlearn: %s", text)
         show(text)
     return fitting, expected
 
 
-class _Bar:
-    """The node's progress bar, over recording and training; the host may interrupt whenever it moves."""
+class _Shown:
+    """What a node shows of its training: every report as a stage, and now and then what the eraser has come to."""
 
-    def __init__(self, order: Order, expected: Estimate) -> None:
-        self.remaining = Remaining(expected)
-        self.recording = order.settings.trajectory_steps if order.mode == "fast" else 0
-        self.bar = comfy.utils.ProgressBar(self.recording + order.settings.iterations + 1)
-        self.name, self.share = order.concept.name, ""
-        self.interrupted = False
+    def __init__(self, denoiser: ComfyDenoiser, order: Order, expected: Estimate, stages: Stages) -> None:
+        self.denoiser, self.order, self.stages = denoiser, order, stages
+        self.remaining, self.share = Remaining(expected), ""
+        self.read, self.total = 0, prompts_first(denoiser.family, order.concept, order.settings)
         self.picture: Image.Image | None = None
         updates = order.settings.iterations if order.sketch and order.mode != "instant" else 0
-        self.sketch, self.sketcher = order.sketch, Sketcher(self.draw, moments(updates) - {updates})
+        self.moments = sorted(moments(updates) - {updates})
+        self.sketcher = Sketcher(self.draw, self.moments)
+        denoiser.encoded = self.encoded
+
+    def encoded(self) -> None:
+        """A prompt was read that the training begins with."""
+        self.read += 1
+        self.stages.at(READING, self.read, self.total)
 
     def draw(self, adapter: Adapter) -> None:
         """Draw the concept under the eraser as it is, to be shown with the next move."""
-        with torch.inference_mode():
-            self.picture = self.sketch(adapter) if self.sketch else None
+        if self.order.sketch is None:
+            return
+        with (
+            torch.inference_mode(),
+            self.stages.within(SKETCHING, self.moments.index(adapter.iterations), len(self.moments)),
+        ):
+            self.picture = self.order.sketch(adapter)
 
     def report(self, progress: Progress) -> None:
-        """Move on."""
-        done = progress.step if progress.stage == "recording" else self.recording + progress.step
+        """Move on with recording or training."""
+        self.denoiser.encoded = lambda: None
+        self.stages.course.close(READING)
+        self.denoiser.loaded = self.denoiser.loaded and self.picture is None  # drawing may have pushed the network out
         shown, self.picture = self.picture, None
-        self.bar.update_absolute(done, preview=shown and ("JPEG", shown, SKETCH_SIDE))
         self.share = self.share if progress.redirected is None else f", {100 * progress.redirected:.0f} % redirected"
-        left = f"at most {duration(self.remaining.after(progress))} left"
-        show(f"Erasing {self.name}: {progress.stage} {progress.step} of {progress.steps}{self.share}, {left}")
+        left = f", at most {duration(self.remaining.after(progress))} of training left"
+        self.stages.at(progress.stage, progress.step, progress.steps, self.share + left, shown)
+
+    def calibrating(self) -> Callable[[int, int], None]:
+        """Moves on with the calibration, which ends what came before it."""
+        move = self.stages.passes(CALIBRATING, LOOKING)
+
+        def report(done: int, total: int) -> None:
+            self.denoiser.encoded = lambda: None
+            self.stages.course.close(READING, RECORDING, TRAINING, SKETCHING)
+            move(done, total)
+
+        return report
+
+
+class Shortage(comfy.model_management.OOM_EXCEPTION):
+    """The host's own exception, by which it knows what to do, under the pack's name."""
+
+    __module__, __qualname__ = "builtins", "lora-unlearn"
 
 
 @contextmanager
@@ -211,7 +267,7 @@ def _readable_shortage() -> Iterator[None]:
         if not is_memory(error):
             raise
         logging.debug("out of memory while training", exc_info=error)
-        raise comfy.model_management.OOM_EXCEPTION(
+        raise Shortage(
             "The memory does not suffice for this training: lower batch or size in Train Eraser, or switch offload on "
             "there, or use the preset quick, which trains nothing."
         ) from error

@@ -14,8 +14,8 @@ from ..lora_unlearn import Eraser, UnlearnError
 from ..lora_unlearn.hosts.sampling import check_family
 from ..lora_unlearn.tried import Tried, try_prompt
 from .denoiser import ComfyDenoiser
-from .messages import told
-from .schema import ALIASES, EraserType, clip_input, model_input, schema
+from .messages import readable, told
+from .schema import EraserType, clip_input, model_input, schema
 from .training import check_parts
 
 MARKED = 0.5
@@ -33,7 +33,7 @@ class TryPrompt(io.ComfyNode):
             display_name="Try Prompt",
             description="Tells whether an eraser would act on a prompt, and which word makes it, without drawing "
             "anything.",
-            search_aliases=[*ALIASES, "gate", "test prompt", "which word"],
+            search_aliases=["gate", "test prompt", "which word"],
             inputs=[
                 model_input(),
                 clip_input(),
@@ -57,6 +57,7 @@ class TryPrompt(io.ComfyNode):
         )
 
     @classmethod
+    @readable
     def execute(cls, model: Any, clip: Any, eraser: Any, prompt: str) -> io.NodeOutput:
         """Ask, and show."""
         check_parts(model, clip)

@@ -37,6 +37,22 @@ def sampling(model: str, prompt: str, count: int, seed: int, cfg: float) -> Grap
     }
 
 
+def stacked(prompt: str, **slots: Any) -> Graph:
+    """A graph of the demo checkpoint under a stack, with a read-out after the sampler."""
+    return {
+        "1": ("LoraUnlearnDemoCheckpoint", {}),
+        "2": ("LoraUnlearnEraserStack", {"model": ("1", 0), **slots}),
+        **sampling("2", prompt, 1, 3, 5.0),
+        "9": ("LoraUnlearnGateReadout", {"model": ("2", 0), "latent": ("6", 0)}),
+    }
+
+
+def read_out(done: Any) -> list[str]:
+    """The lines of the read-out of such a graph."""
+    assert done.error is None
+    return done.outputs["9"][1][0].splitlines()
+
+
 def made_by(host: ModuleType, name: str, **inputs: Any) -> Any:
     """The first output of one node, called by itself; nodes of the newer and of the older kind."""
     kind = host.NODE_CLASS_MAPPINGS[name]

@@ -109,6 +109,25 @@ def cat(pack: Callable[[str], ModuleType], demo: SimpleNamespace) -> Any:
         return training.train_eraser(demo.model, demo.clip, order)
 
 
+@pytest.fixture(scope="session")
+def dog(pack, demo):
+    """The quick eraser of dogs."""
+    training, core = pack("nodes.training"), pack("lora_unlearn")
+    order = training.Order(core.Concept("dog"), "instant", pack("lora_unlearn.erase").MODES["instant"])
+    with torch.inference_mode():
+        return training.train_eraser(demo.model, demo.clip, order)
+
+
+@pytest.fixture
+def files(cat, dog):
+    """Both erasers as files in the loras folder; returns their names."""
+    import folder_paths
+
+    for name, eraser in (("cat.safetensors", cat), ("dog.safetensors", dog)):
+        eraser.save(Path(folder_paths.get_folder_paths("loras")[0]) / name)
+    return ["cat.safetensors", "dog.safetensors"]
+
+
 @pytest.fixture
 def values(pack: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """The demo's network as a file holds it; for the time of the test ComfyUI recognises it as it does real models."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 
 import pytest
@@ -41,8 +42,13 @@ def opened(page):
     page.driver.execute_script("app.graph.clear()")
 
 
-@pytest.mark.parametrize("words", ["erase", "remove", "unlearn", "negative lora"])
-def test_a_double_click_and_a_word_find_the_node(page, words):
+@pytest.mark.parametrize("words", ["erase", "eras", "forget", "remove concept", "negative lora", "concept erasure"])
+def test_a_double_click_and_a_word_find_the_node_before_any_other(page, words):
+    assert page.search(words)[0].startswith("Erase Concept")
+
+
+@pytest.mark.parametrize("words", ["remove", "unlearn"])
+def test_a_word_that_other_nodes_have_in_their_names_finds_it_too(page, words):
     assert any(name.startswith("Erase Concept") for name in page.search(words))
 
 
@@ -106,6 +112,21 @@ def test_a_template_erases_by_one_press_and_shows_how_far_it_is(page):
     page.set(ERASE, "enabled", True)
     assert not any(": training " in text for text in run(page))
     assert pictures(page, page.node("PreviewImage")) == dogs
+
+
+def test_a_cancelled_training_says_where_it_stopped_and_run_goes_on_from_there(page):
+    page.template("erase-concept-one-node")
+    page.set(ERASE, "concept", "ship")
+    page.press_run()
+    page.until(lambda: ": training 1" in page.text_on(ERASE), "the training")
+    page.command("Comfy.Interrupt")
+    page.until(page.finished, "the end")
+    said = page.until(
+        lambda: re.search(r"ship: stopped at (\d+) of 60 \(training\); Run continues", page.text_on(ERASE))
+    )
+    page.shoot("cancelled")
+    steps = [int(found[1]) for text in run(page) if (found := re.search(r": training (\d+) of 60", text))]
+    assert steps and min(steps) > int(said[1])
 
 
 def test_nodes_2_folds_what_is_advanced_and_shows_text_and_sheet(page):
@@ -227,6 +248,8 @@ def test_a_mistake_is_told_on_the_page_and_the_next_run_works(page):
     page.press_run()
     page.until(lambda: "The concept is empty; type what" in page.driver.page_source, "the sentence")
     page.shoot("mistake")
+    assert "UnlearnError" not in page.driver.page_source
+    assert page.text_on(ERASE).startswith("The concept is empty; type what")
     page.driver.switch_to.active_element.send_keys("\ue00c")
     page.set(ERASE, "concept", "cat")
     run(page)

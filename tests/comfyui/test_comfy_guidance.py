@@ -160,6 +160,13 @@ def test_an_eraser_of_another_family_is_refused(pack, cat, erased):
         erased(adapter=replace(cat, family="sdxl"))
 
 
+def test_a_model_that_is_spread_over_several_devices_is_refused(pack, demo, erased, sample):
+    model = erased()
+    model.set_additional_models("multigpu", [demo.model.clone()])
+    with pytest.raises(pack("lora_unlearn").UnlearnError, match="one GPU at a time"):
+        sample(model, CAT)
+
+
 def test_a_used_model_is_freed_without_the_garbage_collector(demo, erased, sample):
     import gc
     import weakref

@@ -9,31 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from comfy_graphs import one_node, sampling
+from comfy_graphs import one_node, read_out, sampling, stacked
 
 pytestmark = pytest.mark.comfyui
 
 CAT, DOG, HOUSE = "a photo of a cat", "a photo of a dog", "a photo of a house"
 DRAW = {"seed": 3, "steps": 6, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal"}
-
-
-@pytest.fixture(scope="module")
-def dog(pack, demo):
-    """The quick eraser of dogs."""
-    training, core = pack("nodes.training"), pack("lora_unlearn")
-    order = training.Order(core.Concept("dog"), "instant", pack("lora_unlearn.erase").MODES["instant"])
-    with torch.inference_mode():
-        return training.train_eraser(demo.model, demo.clip, order)
-
-
-@pytest.fixture
-def files(cat, dog):
-    """Both erasers as files in the loras folder; returns their names."""
-    import folder_paths
-
-    for name, eraser in (("cat.safetensors", cat), ("dog.safetensors", dog)):
-        eraser.save(Path(folder_paths.get_folder_paths("loras")[0]) / name)
-    return ["cat.safetensors", "dog.safetensors"]
 
 
 @pytest.fixture
@@ -51,21 +32,6 @@ def error_of(node, pack, name, /, **inputs):
     with pytest.raises(pack("lora_unlearn").UnlearnError) as caught:
         node(name, **inputs)
     return str(caught.value)
-
-
-def stacked(prompt, **slots):
-    """A graph of the demo checkpoint under a stack, with a read-out after the sampler."""
-    return {
-        "1": ("LoraUnlearnDemoCheckpoint", {}),
-        "2": ("LoraUnlearnEraserStack", {"model": ("1", 0), **slots}),
-        **sampling("2", prompt, 1, 3, 5.0),
-        "9": ("LoraUnlearnGateReadout", {"model": ("2", 0), "latent": ("6", 0)}),
-    }
-
-
-def read_out(done):
-    assert done.error is None
-    return done.outputs["9"][1][0].splitlines()
 
 
 def test_each_eraser_of_a_stack_has_a_gate_of_its_own(run, files):
@@ -113,29 +79,6 @@ def test_an_ordinary_lora_in_a_stack_gets_a_sentence(run, cat):
 
     save_file({"a": torch.zeros(2)}, Path(folder_paths.get_folder_paths("loras")[0]) / "plain.safetensors")
     assert "not one of our erasers" in run(stacked(CAT, file_1="plain.safetensors")).error
-
-
-def test_the_read_out_tells_decision_and_cost_in_words_then_scores_and_draws_them(run, files, pack):
-    graph = stacked(CAT, file_1=files[0])
-    graph["9"][1]["images"] = ("7", 0)
-    done = run(graph)
-    first, cost, details = read_out(done)
-    assert first == "picture 1: cat: open, erases it" and details.startswith("details, picture 1: cat: score ")
-    score, opens_from = (float(part.split()[-1]) for part in details.split(", ")[-2:])
-    assert score >= opens_from
-    assert cost == "cost: 16 network evaluations, 0 of them for erasing (0 % more)"
-    assert torch.equal(done.outputs["9"][0][0]["samples"], done.outputs["6"][0][0]["samples"])
-    drawn = {tuple(colour) for colour in (done.outputs["9"][2][0][0] * 255).round().int().flatten(0, 1).tolist()}
-    readout = pack("lora_unlearn.report.readout")
-    assert readout.OPEN in drawn and readout.CLOSED not in drawn
-    shown = next(data["output"] for event, data in done.sent if event == "executed" and data["node"] == "9")
-    assert shown["text"][0].startswith(first) and len(shown["images"]) == 1
-
-
-def test_above_strength_1_the_read_out_counts_what_erasing_added(run, files):
-    assert read_out(run(stacked(CAT, file_1=files[0], strength_1=2.0)))[1] == (
-        "cost: 24 network evaluations, 8 of them for erasing (50 % more)"
-    )
 
 
 def test_the_read_out_needs_a_sampled_model(node, pack, demo, cat):
@@ -286,9 +229,9 @@ def test_all_of_them_in_one_graph(run, files):
     assert done.error is None
     shown = {data["node"]: data["output"] for event, data in done.sent if event == "executed"}
     assert "at most 5.0 %" in shown["11"]["text"][0] and shown["10"]["text"][0] == done.outputs["10"][1][0]
-    assert shown["12"]["text"][0].endswith("without gates)") and len(shown["13"]["images"]) == 1
+    assert ", without gates) in " in shown["12"]["text"][0] and len(shown["13"]["images"]) == 1
     assert shown["13"]["text"][0].splitlines()[0] == "a photo of a cat (gate open)"
-    assert shown["14"]["text"][0].startswith("picture 1: cat: open")
+    assert "\npicture 1: cat: open" in shown["14"]["text"][0]
 
 
 def test_every_node_has_a_help_page_that_lists_its_inputs(host, pack):

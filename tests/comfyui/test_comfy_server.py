@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from html import escape
 
 import pytest
 from comfy_graphs import one_node, plain
@@ -50,11 +52,33 @@ def done(outcome):
 
 def test_a_training_shows_how_far_it_is_and_what_is_left(first):
     texts = [text for node, text in done(first).texts if node == "10"]
-    assert texts[0].startswith("Erasing cat: at most ") and " of memory beside the model; " in texts[0]
+    assert texts[0] == "Erasing cat: loading the model"
+    assert texts[1].startswith("Erasing cat: training takes at most ") and " of memory beside the model; " in texts[1]
     assert "Erasing cat: recording 4 of 4, at most " in " ".join(texts)
     assert any(text.startswith("Erasing cat: training 40 of 40") and "% redirected" in text for text in texts)
     bar = [(value, most) for node, value, most in first.steps if node == "10"]
     assert len(bar) > 4 and bar == sorted(bar) and bar[-1][0] <= bar[-1][1]  # newer hosts show ten moves a second
+
+
+STAGES = [
+    "reading prompts", "recording", "training", "sketching", "calibrating the gate", "looking for further words",
+    "looking for neighbours", "drawing before and after",
+]  # fmt: skip
+
+
+def test_every_stage_is_named_and_counted_and_the_bar_never_goes_back(live):
+    outcome = done(live.run(one_node(count=1, concept="truck", preset="balanced", vae=("1", 2))))
+    texts = [text for node, text in outcome.texts if node == "2"]
+    counted = [re.fullmatch(r"Erasing truck: (\D+) (\d+) of (\d+).*", text) for text in texts]
+    assert list(dict.fromkeys(found[1] for found in counted if found)) == STAGES
+    assert {found[1] for found in counted if found and found[2] == found[3]} >= {*STAGES} - {
+        "reading prompts",
+        "training",
+    }
+    bar = [value / most for node, value, most in outcome.steps if node == "2"]
+    assert bar == sorted(bar) and bar[-1] == 1
+    before = [text for text in texts if "drawing before and after" in text]
+    assert before[0].endswith("0 of 6") and before[-1].endswith("6 of 6")
 
 
 def change(graph, node, **values):
@@ -85,7 +109,7 @@ def test_a_graph_without_the_training_does_not_make_it_forgotten(live, first):
     done(live.run(plain(count=1)))
     outcome = done(live.run(short()))
     assert not outcome.trained
-    assert ("10", "Eraser for cat: kept from before, not trained again.") in outcome.texts
+    assert any(text.startswith("Eraser for cat: kept from before, not trained again") for _, text in outcome.texts)
 
 
 def test_another_concept_is_trained(live, first):
@@ -102,6 +126,7 @@ def test_an_interrupted_training_stops_between_steps_and_is_gone_on_with(live, f
     graph = short("a photo of a frog", concept="frog")
     outcome = live.run(graph, cancel)
     assert outcome.end == "execution_interrupted" and outcome.data["node_id"] == "10"
+    assert re.fullmatch(r"Erasing frog: stopped at \d+ of 40 \(training\); Run continues", outcome.texts[-1][1])
     (partial,) = set(live.kept()) - set(kept)
     assert partial.endswith(".partial.safetensors")
     with safe_open(live.base / "user" / "lora_unlearn" / partial, framework="pt") as file:
@@ -142,11 +167,29 @@ def test_an_export_is_in_the_stock_loaders_list_at_once(live, first):
     outcome = done(live.run(graph))
     assert "no cats.safetensors" in listed()
     (text,) = outcome.shown["11"]["text"]
-    assert text.startswith(str(live.base / "models" / "loras" / "no cats.safetensors")) and text.endswith(" kB)")
+    assert text.startswith("no cats.safetensors (") and text.endswith(f" kB) in {live.base / 'models' / 'loras'}")
     stock = plain(count=1)
     stock["9"] = ("LoraLoaderModelOnly", {"model": ("1", 0), "lora_name": "no cats.safetensors", "strength_model": 1.0})
     erased = done(live.run(change(stock, "6", model=("9", 0)))).picture
     assert erased != done(live.run(plain(count=1))).picture
+
+
+def test_an_export_may_lie_in_a_folder_of_the_loras(live, first):
+    outcome = done(live.run(exported("styles/old/cats")))
+    assert (live.base / "models" / "loras" / "styles" / "old" / "cats.safetensors").is_file()
+    assert outcome.shown["11"]["text"][0].startswith("styles/old/cats.safetensors (")
+    graph = short()
+    graph["10"] = ("LoraUnlearnLoadEraser", {"file": "styles/old/cats.safetensors"})
+    assert done(live.run(graph)).picture == first.picture
+
+
+def test_what_a_graph_says_is_shown_as_text(live, first):
+    """The page takes what it is sent for HTML."""
+    attempt = {"model": ("1", 0), "clip": ("1", 1), "eraser": ("10", 0), "prompt": "a <b>cat</b> & <img src=x>"}
+    outcome = done(live.run({**short(), "11": ("LoraUnlearnTryPrompt", attempt)}))
+    (sent,) = [text for node, text in outcome.texts if node == "11"]
+    assert "<" not in sent and "&lt;b&gt;" in sent and "&amp;" in sent
+    assert "<b>" in outcome.shown["11"]["text"][0]
 
 
 def test_a_closed_gate_gives_the_very_picture_that_the_bare_graph_gives(live, first):
@@ -201,7 +244,7 @@ MISTAKES = {
     "empty concept": (one_node(count=1, concept=" "), "2", "The concept is empty"),
     "another family": (loaded("another"), "2", "was made for sd1, the loaded model is demo"),
     "an ordinary LoRA": (loaded("ordinary"), "10", "not one of our erasers"),
-    "a name with a folder": (exported("../cats"), "11", "can't be a file name"),
+    "a name that leads out": (exported("styles/../../cats"), "11", "can't be a file name"),
     "a name that is too long": (exported("c" * 300), "11", "is too long"),
     "nothing to redirect": (short(down="random", iterations=1, learning_rate=1e-6), "10", "redirected only 0 %"),
     "nothing to erase": (one_node(count=1, concept="xyzzy"), "2", "nothing to erase: the model hardly reacts"),
@@ -217,6 +260,7 @@ def test_a_mistake_is_one_sentence_on_its_node_and_the_queue_goes_on(live, first
     assert outcome.data["node_id"] == node, outcome.data["exception_message"]
     told = outcome.data["exception_message"].strip()
     assert sentence in told and told.endswith(".") and "\n" not in told
+    assert outcome.data["exception_type"] == "lora-unlearn" and outcome.texts[-1] == (node, escape(told, quote=False))
     assert done(live.run(short())).picture == first.picture
 
 

@@ -42,11 +42,11 @@ def test_a_training_erases_and_leaves_the_weights_alone(pack, demo, order, uncha
 def test_sketches_are_shown_on_the_way_and_change_nothing(pack, demo, order, unchanged, monkeypatch):
     import comfy.utils
 
-    training, sketches = pack("nodes.training"), []
+    training, sketches, moves = pack("nodes.training"), [], []
 
     def look(value, total, preview, node_id=None):
-        if total == 6 + 12 + 1 and preview is not None:
-            sketches.append(preview)
+        moves.append(value / total)
+        sketches.extend([preview] if preview else [])
 
     with torch.inference_mode():
         plain = training.train_eraser(demo.model, demo.clip, order)
@@ -57,29 +57,34 @@ def test_sketches_are_shown_on_the_way_and_change_nothing(pack, demo, order, unc
         watched = training.train_eraser(demo.model, demo.clip, drawn)
     assert [kind for kind, _, _ in sketches] == ["JPEG", "JPEG"]
     assert all(picture.size == (128, 128) for _, picture, _ in sketches)
+    assert moves == sorted(moves) and moves[-1] == 1 and len(moves) > 12  # the bars of 24 sampling steps are within
     for (_, first), (_, second) in zip(plain.lora.items(), watched.lora.items(), strict=True):
         assert torch.equal(first.up, second.up)
 
 
-def test_an_interruption_keeps_the_partial_adapter_and_goes_on_from_it(pack, demo, order, unchanged, monkeypatch):
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_an_interruption_keeps_the_partial_adapter_and_goes_on_from_it(
+    pack, demo, order, unchanged, monkeypatch, on_disk
+):
     import comfy.model_management as management
-    import comfy.utils
 
-    training, stopped_at = pack("nodes.training"), 6 + 5
+    training, told, order = pack("nodes.training"), [], replace(order, keep_on_disk=on_disk)
 
-    def cancel(value, total, preview, node_id=None):
-        if value == stopped_at:
+    def read(text):
+        told.append(text)
+        if "training 5 of 12" in text:
             management.interrupt_current_processing()
-        management.throw_exception_if_processing_interrupted()  # as the server's own hook does
 
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", cancel)
+    monkeypatch.setattr(pack("nodes.stages"), "show", read)
     with torch.inference_mode(), pytest.raises(management.InterruptProcessingException):
         training.train_eraser(demo.model, demo.clip, order)
     key = order.fingerprint(demo.model, demo.clip)
     assert training.CACHE.get(key) is None
-    kept = training.CACHE.get_partial(key)
+    assert told[-1] == "Erasing cat: stopped at 5 of 12 (training); Run continues"
+    kept = training.CACHE.get_partial(key, on_disk)
     assert kept.partial and kept.iterations == 5
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", None)
+    assert bool(list(pack("nodes.cache").cache_folder().glob("*.partial.safetensors"))) == on_disk
+    monkeypatch.undo()
     with torch.inference_mode():
         adapter = training.train_eraser(demo.model, demo.clip, order)
     assert adapter.iterations == 12 and not adapter.partial and training.CACHE.get_partial(key) is None
