@@ -8,9 +8,8 @@ from typing import Any
 from ..lora_unlearn import Adapter
 from ..lora_unlearn.concept import notices
 from ..lora_unlearn.describe import gate_promise
+from .schema import TOGETHER
 from .suggest_words import also_read
-
-TOGETHER = "connect them to Eraser Stack"
 
 
 def outcome(

@@ -147,6 +147,8 @@ def gate_input() -> Any:
     )
 
 
+TOGETHER = "connect them to Eraser Stack"
+"""How several erasers are used at once, for `lora_unlearn.concept.notices`."""
 GATES: dict[str, GateMode] = {"auto": "auto", "always": "on", "never": "off"}
 """The gate's modes, as the nodes and as the core call them."""
 

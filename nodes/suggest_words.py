@@ -9,10 +9,11 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Concept, Suggestion, UnlearnError, suggest
+from ..lora_unlearn.concept import notices
 from ..lora_unlearn.suggest import Kind
 from .denoiser import ComfyDenoiser
 from .messages import readable, told
-from .schema import clip_input, concept_inputs, concept_of, model_input, schema
+from .schema import TOGETHER, clip_input, concept_inputs, concept_of, model_input, schema
 from .stages import SUGGESTING, Stages
 from .training import check_parts
 
@@ -63,8 +64,9 @@ class SuggestWords(io.ComfyNode):
                 found = suggest(ComfyDenoiser(model, clip), words, report=stages.passes(SUGGESTING))
         except UnlearnError as error:
             return io.NodeOutput(", ".join(words.also), "", ui=told(str(error)))
+        said = [*notices(words, TOGETHER), listed(words, found)]
         both = [*words.also, *named(found, "near")]
-        return io.NodeOutput(", ".join(both), ", ".join(named(found, "neighbour")), ui=told(listed(words, found)))
+        return io.NodeOutput(", ".join(both), ", ".join(named(found, "neighbour")), ui=told("\n".join(said)))
 
 
 def named(found: Sequence[Suggestion], kind: Kind) -> list[str]:

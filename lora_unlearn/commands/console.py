@@ -13,6 +13,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+TOGETHER = "name them all to generate"
+"""How several erasers are used at once from the command line, for `lora_unlearn.concept.notices`."""
+
 
 def say(text: str) -> None:
     """Write a line to stdout, whatever characters it can show; nobody need listen."""

@@ -24,7 +24,7 @@ from ..settings import Settings, for_family
 from ..suggest import suggest
 from ..train import Progress
 from ..written import Written, called, check_replaceable
-from .console import Bars, bars, quiet, say
+from .console import TOGETHER, Bars, bars, quiet, say
 from .models import check_no_source, check_size, open_model, output_file, read_own
 from .signals import INTERRUPTED, graceful
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
     check_words(concept)
-    for notice in notices(concept, "name them all to generate"):
+    for notice in notices(concept, TOGETHER):
         say(notice)
     settings = settings_for(args)
     promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..checks import check_words
-from ..concept import Concept
+from ..concept import Concept, notices
 from ..files import write_text
 from ..hosts.diffusers import denoiser_for
 from ..suggest import Kind, Suggestion, suggest
 from ..written import Written, check_replaceable
-from .console import bars, quiet, say
+from .console import TOGETHER, bars, quiet, say
 from .models import open_model, output_file
 
 SENTENCES: dict[Kind, str] = {
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         check_replaceable(out, Written("words"), args.overwrite)
     with quiet(), bars() as shown:
         found = suggest(denoiser_for(open_model(args)), concept, args.count, shown.of("comparing words"))
-    for line in lines(concept, found):
+    for line in [*notices(concept, TOGETHER), *lines(concept, found)]:
         say(line)
     if out is not None:
         write_text(out, json.dumps([asdict(suggestion) for suggestion in found], indent=2) + "\n")

@@ -34,6 +34,7 @@ def test_a_model_that_knows_nothing_like_it_says_so(run):
     code, said, _ = run(*WORDS, "sofa")
     assert code == 0
     assert said == "The model has no word that it reads like sofa.\n"
+    assert run(*WORDS, "sofa, chair")[1].startswith('"sofa, chair" is taken as one phrase; ')
 
 
 def test_what_cannot_be_meant_is_refused(refused, tmp_path):
