@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,18 +18,22 @@ from lora_unlearn.files import inside
 from lora_unlearn.look import LOOK_MODES
 from lora_unlearn.promise import USUAL, Promise
 
+RANDOM = -1
+"""The seed that stands for any."""
 NUMBERS: dict[str, tuple[str, float, float]] = {
     "iterations": ("updates", 1, 5000),
     "rank": ("rank", 1, 128),
     "batch": ("batch", 1, 64),
     "learning_rate": ("learning rate", 1e-6, 1.0),
-    "seed": ("seed", 0, 2**31 - 1),
+    "seed": ("seed", RANDOM, 2**31 - 1),
 }
 """Settings that the page offers: what they are called there, and their bounds."""
 LONGEST = 200
 """Characters that a field may hold."""
 LONGEST_OWN = 100_000
 """Characters that the user's own prompts may have."""
+LONGEST_NAME = 150
+"""Bytes that a file's name may take; another one beside it has more of them."""
 OWN = "the field 'Prompts that you usually draw'"
 
 
@@ -65,14 +70,34 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     text = {name: _text(fields, name) for name in ("concept", "also", "replace_with", "keep", "of")}
     concept = Concept(text["concept"], _words(text["also"]), text["replace_with"], _words(text["keep"]), text["of"])
     check_words(concept)
-    preset = fields.get("preset") or "balanced"
+    preset = str(fields.get("preset") or "balanced")
     if preset not in PRESETS:
-        raise UnlearnError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
+        raise UnlearnError(f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESETS)}.")
     mode, settings = PRESETS[preset]
     settings = replace(settings, **_numbers(fields))
     pictures = fields.get("pictures")
-    count = 2 if pictures is None else int(_number(pictures, "pictures on the sheet", 0, 4))
+    count = 2 if pictures is None else check_pictures(pictures)
     return Order(concept, mode, settings, fields.get("previews") is not False, count, promise_of(fields, concept))
+
+
+def fields_of(order: Order) -> dict[str, Any]:
+    """The page's fields that an order came from; not those of the gate, for own prompts are for no other page."""
+    concept = order.concept
+
+    def plain(name: str) -> Settings:
+        """The order's settings with a preset's own numbers."""
+        return replace(order.settings, **{number: getattr(PRESETS[name][1], number) for number in NUMBERS})
+
+    fitting = [name for name, (mode, _) in PRESETS.items() if mode == order.mode]
+    preset = next((name for name in fitting if plain(name) == PRESETS[name][1]), fitting[0] if fitting else "balanced")
+    usual = PRESETS[preset][1]
+    numbers = {name: getattr(order.settings, name) for name in NUMBERS}
+    return {
+        "concept": concept.name, "also": ", ".join(concept.also), "replace_with": concept.replace_with,
+        "keep": ", ".join(concept.keep), "of": concept.of, "preset": preset,
+        **{name: f"{value}" if value != getattr(usual, name) else "" for name, value in numbers.items()},
+        "pictures": order.pictures, "previews": order.previews,
+    }  # fmt: skip
 
 
 def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Promise:
@@ -90,10 +115,10 @@ def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Pro
     if concept is not None:
         own = check_own(own, concept, OWN)
     rate = fields.get("false_open_rate")
-    rate = FALSE_OPEN_RATE if rate is None or rate == "" else _number(rate, "share of mistakes", 0.001, 0.1)
-    look = fields.get("look") or "text"
+    rate = FALSE_OPEN_RATE if rate is None or rate == "" else number(rate, "share of mistakes", 0.001, 0.1)
+    look = str(fields.get("look") or "text")
     if look not in LOOK_MODES:
-        raise UnlearnError(f"The gate can't be decided by {look!r}; choose one of {', '.join(LOOK_MODES)}.")
+        raise UnlearnError(f"The gate can't be decided by {look[:40]!r}; choose one of {', '.join(LOOK_MODES)}.")
     return Promise(tuple(own), rate, look)
 
 
@@ -124,20 +149,48 @@ def _numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers that were typed, each of its setting's own type."""
     given: dict[str, Any] = {}
     for name, (called, low, high) in NUMBERS.items():
-        if fields.get(name) not in (None, ""):
-            kind = type(getattr(Settings(), name))
-            given[name] = kind(_number(fields[name], called, low, high))
+        value = fields.get(name)
+        if value not in (None, ""):
+            whole = isinstance(getattr(Settings(), name), int)
+            given[name] = seed_of(value, high) if name == "seed" else number(value, called, low, high, whole)
     return given
 
 
-def _number(value: Any, called: str, low: float, high: float) -> float:
+def check_pictures(value: Any) -> int:
+    """How many pictures of each prompt are to be on the sheet.
+
+    Raises:
+        UnlearnError: if that is no number from 0 to 4.
+    """
+    return int(number(value, "pictures on the sheet", 0, 4, whole=True))
+
+
+def seed_of(value: Any, high: float) -> int:
+    """The seed that was typed; -1, or nothing, stands for any.
+
+    Raises:
+        UnlearnError: if it is no seed.
+    """
+    found = RANDOM if value in (None, "") else int(number(value, "seed", RANDOM, high, whole=True))
+    return random.SystemRandom().randint(0, 2**31 - 1) if found == RANDOM else found
+
+
+def number(value: Any, called: str, low: float, high: float, whole: bool = False) -> Any:
+    """A number that a page or a program sent, as text or as a number; an int where it must be a whole one.
+
+    Raises:
+        UnlearnError: if it is none, or out of bounds.
+    """
     try:
-        found = float(value)
-    except (TypeError, ValueError):
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
+    bounds = f"from {low:.16g} to {high:.16g}"
     if not low <= found <= high:
-        raise UnlearnError(f"The {called} must be a number from {low:g} to {high:g}; change it, or leave it empty.")
-    return found
+        raise UnlearnError(f"The {called} must be a number {bounds}; change it, or leave it empty.")
+    if whole and found != int(found):
+        raise UnlearnError(f"The {called} must be a whole number {bounds}, not {found:g}.")
+    return int(found) if whole else found
 
 
 def file_name(words: str) -> str:
@@ -147,7 +200,8 @@ def file_name(words: str) -> str:
         UnlearnError: if `words` is empty.
     """
     plain = "".join(letter if letter.isalnum() or letter in " -_" else " " for letter in words)
-    name = " ".join(plain.split())[:60].strip() or "eraser"
+    name = " ".join(plain.split())[:60].encode("utf-8", "ignore")[:LONGEST_NAME].decode("utf-8", "ignore").strip()
+    name = name or "eraser"
     try:
         inside(".", name)
     except UnlearnError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from PIL import Image
 from lora_unlearn import Adapter, Picture
 
 Phase = Literal["idle", "running", "done", "stopped", "failed"]
-Stage = Literal["", "waiting", "measuring", "recording", "training", "calibrating", "drawing"]
+Stage = Literal["", "waiting", "measuring", "recording", "training", "calibrating", "drawing", "steps"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,17 @@ class Preview:
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt with its pictures from the same seeds, without and with the eraser."""
+    """A prompt with its pictures from the same seeds.
+
+    Attributes:
+        before, after: without the eraser and with it.
+        half: with it at half its strength; none where its gate stayed closed, and nothing differs.
+    """
 
     prompt: str
     before: list[Picture]
     after: list[Picture]
+    half: list[Picture] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class State:
         adapter: what was made; None while unfinished.
         message: one sentence for people.
         stopping: a stop was asked for.
+        fields: what a training was ordered by, as the page's fields; empty for other jobs.
     """
 
     version: int = 0
@@ -70,6 +77,7 @@ class State:
     adapter: Adapter | None = None
     message: str = ""
     stopping: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -84,9 +92,11 @@ class Board:
     Attributes:
         state: the latest.
         clock: seconds, for rates.
+        seen: number of the last state at a job's end that some page has shown.
     """
 
     state: State = field(default_factory=State)
+    seen: int = -1
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:

@@ -1,12 +1,11 @@
-"""One training at a time in a thread of its own, whatever happens to the pages that watch it."""
+"""What the pages of one host share: trainings, what is drawn and measured with erasers, and words."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lora_unlearn import Concept, Eraser, UnlearnError
+from lora_unlearn import Adapter, Concept, Eraser, UnlearnError
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.errors import is_memory
 from lora_unlearn.estimate import Cost, Estimate, estimate
@@ -17,44 +16,25 @@ from lora_unlearn.tried import Tried, try_prompt
 
 from . import training, work
 from .host import Host
-from .library import Library
-from .orders import Order, continued
-from .state import Board, State
-from .work import End, Stopped, Work
+from .jobs import Jobs
+from .orders import Order, check_pictures, continued, fields_of
 
-SHORTAGE = "The memory is too small for this; lower the batch under Advanced, or choose the preset quick."
-CRASHED = "Something went wrong that should not have; the program's log says what."
 UNREAD = "The memory is too small to read words with this model; free some of it."
 LONGEST_PROMPT = 4000
 """Characters of a prompt that is tried."""
-STOPPED = "Stopped; nothing was changed."
 
 
-class Studio:
+class Studio(Jobs):
     """What the pages of one host share: the job in progress, what it has shown so far, and the library.
 
     Attributes:
-        host: where everything happens.
-        library: the erasers on disk.
-        board: the state of the job, see `State`.
-        costs: of an evaluation, by checkpoint, as far as measured.
         orders: what was asked for, by the eraser's name, as long as the program runs.
     """
 
     def __init__(self, host: Host) -> None:
-        self.host, self.library, self.board = host, Library(host), Board()
-        self.costs: dict[str, Cost] = {}
+        super().__init__(host)
         self.orders: dict[str, Order] = {}
         self._named: tuple[object, list[Suggestion]] = (None, [])
-        self._lock = threading.Lock()
-        self._work: Work | None = None
-        self._thread: threading.Thread | None = None
-        self._name = ""
-
-    @property
-    def state(self) -> State:
-        """The latest state."""
-        return self.board.state
 
     def erase(self, order: Order) -> str:
         """Begin a training; returns the name that the eraser will have.
@@ -65,7 +45,7 @@ class Studio:
         self.check_free()
         name = self.library.free_name(order.concept.name)
         self.orders[name] = order
-        self._start(f"Erasing {order.concept.name}", name, lambda job: training.train(job, order, name, None))
+        self._train(order, name, None)
         return name
 
     def resume(
@@ -79,9 +59,11 @@ class Studio:
             promise: of its gate; default: as the training was begun, as far as that is known.
 
         Raises:
-            UnlearnError: if there is none, it is finished, or another job is under way.
+            UnlearnError: if there is none, it is finished, another job is under way, or `pictures` is no number for a
+                sheet.
         """
         self.check_free()
+        pictures = check_pictures(pictures)
         waiting = self.library.unfinished()
         if not name and not waiting:
             raise UnlearnError("There is no unfinished training to go on with; type a concept and press Erase.")
@@ -91,8 +73,13 @@ class Studio:
             raise UnlearnError(f"The eraser {name!r} is finished already; there is nothing to resume.")
         known = self.orders[name].promise if name in self.orders else USUAL
         order = continued(begun, previews, pictures, promise or known)
-        self._start(f"Erasing {begun.concept.name}", name, lambda job: training.train(job, order, name, begun))
+        self._train(order, name, begun)
         return name
+
+    def _train(self, order: Order, name: str, begun: Adapter | None) -> None:
+        """Begin a training, or go on with one."""
+        title = f"Erasing {order.concept.name}"
+        self._start(title, name, lambda job: training.train(job, order, name, begun), fields=fields_of(order))
 
     def calibrate(self, name: str | None) -> None:
         """Measure an eraser's gate anew on the loaded checkpoint.
@@ -178,69 +165,3 @@ class Studio:
         """
         if self.state.running:
             raise UnlearnError(f"{self.state.job} is under way and has the model; ask again when it has ended.")
-
-    def stop(self) -> None:
-        """Ask the job to end at its next step; what is worth keeping is kept."""
-        with self._lock:
-            if self._work is not None and self.state.running:
-                self._work.stop.set()
-                self.board.put(stopping=True)
-
-    def check_idle(self, name: str | None) -> None:
-        """Refuse while a job works on an eraser.
-
-        Raises:
-            UnlearnError: saying what to wait for.
-        """
-        if self.state.running and self._name == name:
-            raise UnlearnError(f"{self.state.job} is under way with this eraser; wait for its end, or press Stop.")
-
-    def check_free(self) -> None:
-        """Refuse while a job is under way.
-
-        Raises:
-            UnlearnError: saying which.
-        """
-        if self.state.running:
-            raise UnlearnError(
-                f"{self.state.job} is under way, and one training at a time is enough; wait for its end, or press Stop."
-            )
-
-    def join(self, seconds: float | None = None) -> State:
-        """Wait until no job is under way, at most so long; returns the state then."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        return self.state
-
-    def close(self) -> None:
-        """Stop what is under way and wait for it, for the end of the program."""
-        self.stop()
-        self.join(30)
-
-    def _start(self, title: str, name: str, job: Callable[[Work], End]) -> None:
-        """Begin a job that works on the eraser of a name, unless one is under way."""
-        with self._lock:
-            self.check_free()
-            self._name = name
-            self._work = Work(self.host, self.library, self.board, self.costs)
-            self.board.begin(title)
-            self._thread = threading.Thread(target=self._run, args=(job, self._work), name="lora-unlearn", daemon=True)
-            self._thread.start()
-
-    def _run(self, job: Callable[[Work], End], given: Work) -> None:
-        """Do a job; however it ends, the state says so. What nobody foresaw goes to the log as a traceback."""
-        end: End = {"phase": "failed", "message": CRASHED}
-        try:
-            end = {"phase": "done", **job(given)}
-        except Stopped:
-            end = {"phase": "stopped", "message": STOPPED}
-        except UnlearnError as error:
-            end = {"phase": "failed", "message": str(error)}
-        except OSError as error:
-            end = {"phase": "failed", "message": f"The system refused ({error.strerror or error}); free some space."}
-        except (MemoryError, RuntimeError) as error:
-            if not is_memory(error):
-                raise
-            end = {"phase": "failed", "message": SHORTAGE}
-        finally:
-            self.board.put(stage="", stopping=False, seconds_left=None, **end)

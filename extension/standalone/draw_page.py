@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from lora_unlearn import Eraser, Picture, Sampling, UnlearnError, denoiser_for
-from lora_unlearn.errors import is_memory
+from lora_unlearn import Eraser, Sampling, UnlearnError, denoiser_for
+from lora_unlearn.guidance import STRENGTH, STRONGEST
 
 from .. import compat, panels
-from ..studio import SHORTAGE, Studio
+from ..orders import number, seed_of
+from ..studio import LONGEST_PROMPT, Studio
 from ..work import SHEET, fitting
+from .drawing import Drawing, Drawn
 from .host import PipelineHost
 
 NONE = "none"
 GATES = ("auto", "on", "off")
 MOST = 8
-LONGEST_PROMPT = 4000
-Values = tuple[str, str, str | None, float, str, float, float, float, float]
+LARGEST_SEED = 2**53 - 1 - MOST
+"""A browser's numbers are exact so far."""
+QUIET, PACE = 20.0, 0.25
+"""Seconds after which a page hears something even if nothing changed, and between two looks at a drawing."""
+Updates = list[Any]
 
 
 class DrawPage:
     """Prompt, eraser, strength, gate; pictures and what the gate decided."""
 
     def __init__(self, studio: Studio, host: PipelineHost, blocks: gr.Blocks) -> None:
-        self.studio, self.host = studio, host
+        self.studio, self.host, self.drawing = studio, host, Drawing(studio, host)
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                inputs = [*self._prompts(), *self._eraser(), *self._sampling()]
-                draw = gr.Button("Draw", variant="primary", elem_id="lora_unlearn_draw")
+                prompts = self._prompts()
+                self.eraser = gr.Dropdown(
+                    [NONE], value=NONE, label="Eraser", allow_custom_value=True, elem_id="lora_unlearn_draw_eraser"
+                )
+                self._buttons()
+                inputs = [*prompts, self.eraser, *self._ways(), *self._sampling()]
             with gr.Column(scale=3, min_width=320):
-                note = gr.HTML(visible=False, elem_id="lora_unlearn_draw_note")
-                pictures = gr.Gallery(
+                self.pictures = gr.Gallery(
                     label="Pictures", columns=2, object_fit="contain", format="png", elem_id="lora_unlearn_gallery"
                 )
-                decided = gr.HTML(visible=False, elem_id="lora_unlearn_decided")
-        outputs = [note, pictures, decided]
-        compat.on(draw.click, self.draw, inputs, outputs)
-        compat.on(inputs[0].submit, self.draw, inputs, outputs)
-        compat.on(blocks.load, self.refresh, [self.eraser], [self.eraser])
+                self.decided = gr.HTML(visible=False, elem_id="lora_unlearn_decided")
+        outputs = [self.note, self.pictures, self.decided, self.draw, self.stop]
+        compat.on(self.draw.click, self.begin, inputs, outputs)
+        compat.on(prompts[0].submit, self.begin, inputs, outputs)
+        compat.on(self.stop.click, self.halt, None, [self.stop])
+        for event in (blocks.load, self.eraser.focus):
+            compat.on(event, self.refresh, [self.eraser], [self.eraser])
+
+    def _buttons(self) -> None:
+        with gr.Row():
+            self.draw = gr.Button("Draw", variant="primary", min_width=80, elem_id="lora_unlearn_draw")
+            self.stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="lora_unlearn_draw_stop")
+        self.note = gr.HTML(visible=False, elem_id="lora_unlearn_draw_note")
 
     def _prompts(self) -> list[Any]:
         return [
@@ -48,25 +65,24 @@ class DrawPage:
             gr.Textbox(label="Negative prompt", max_lines=3, elem_id="lora_unlearn_negative"),
         ]
 
-    def _eraser(self) -> list[Any]:
-        self.eraser = gr.Dropdown(
-            [NONE], value=NONE, label="Eraser", allow_custom_value=True, elem_id="lora_unlearn_draw_eraser"
-        )
-        compat.on(self.eraser.focus, self.refresh, [self.eraser], [self.eraser])
-        strength = gr.Slider(
-            0, 2, value=1, step=0.05, label="Strength", info="0 draws as without it, 1 as it was trained.",
-            elem_id="lora_unlearn_strength",
-        )  # fmt: skip
-        gate = gr.Radio(
-            list(GATES), value="auto", label="Gate", elem_id="lora_unlearn_gate_mode",
-            info="auto: erase only where the prompt asks for the concept. on: in every picture. off: in none.",
-        )  # fmt: skip
-        return [self.eraser, strength, gate]
+    def _ways(self) -> list[Any]:
+        return [
+            gr.Slider(
+                0, STRONGEST, value=1, step=0.05, label="Strength", info=STRENGTH, elem_id="lora_unlearn_strength"
+            ),
+            gr.Radio(
+                list(GATES), value="auto", label="Gate", elem_id="lora_unlearn_gate_mode",
+                info="auto: erase only where the prompt asks for the concept. on: in every picture. off: in none.",
+            ),
+        ]  # fmt: skip
 
     def _sampling(self) -> list[Any]:
         guidance = fitting(SHEET, denoiser_for(self.host.pipe)).guidance_scale
         with gr.Row():
-            seed = gr.Number(label="Seed", value=0, precision=0, elem_id="lora_unlearn_draw_seed")
+            seed = gr.Textbox(
+                label="Seed", value="0", max_lines=1, info="Of the first picture. -1 or empty: any.",
+                elem_id="lora_unlearn_draw_seed",
+            )  # fmt: skip
             count = gr.Slider(1, MOST, value=2, step=1, label="Pictures", elem_id="lora_unlearn_draw_count")
         with gr.Row():
             steps = gr.Slider(1, 100, value=25, step=1, label="Steps", elem_id="lora_unlearn_draw_steps")
@@ -78,65 +94,82 @@ class DrawPage:
         names = [NONE, *self.studio.library.names()]
         return gr.update(choices=names, value=chosen if chosen in names else NONE)
 
-    def draw(self, *values: Any) -> list[Any]:
-        """Draw, or say in a sentence why not."""
+    def begin(self, *values: Any) -> Iterator[Updates]:
+        """Draw and show how far it is, or say in a sentence why not; older pictures go."""
         try:
-            eraser, found = self._drawn(*values)
+            asked = self._asked(*values)
+            self.drawing.begin(asked)
         except UnlearnError as error:
-            return [compat.html(panels.note(str(error))), gr.update(), compat.html("")]
-        except (MemoryError, RuntimeError) as error:
-            if not is_memory(error):
-                raise
-            return [compat.html(panels.note(SHORTAGE)), gr.update(), compat.html("")]
-        told = "" if eraser is None else panels.decisions(eraser.adapter, found)
-        return [compat.html(""), pillow(found), compat.html(told)]
+            state = self.drawing.state
+            yield [compat.html(panels.note(str(error))), *[gr.update()] * 2, *_buttons(state.running)]
+            return
+        version, shown = -1, -1
+        while True:
+            state = self.drawing.board.wait(version, QUIET)
+            fresh, shown = len(asked.pictures) != shown, len(asked.pictures)
+            yield [
+                compat.html(panels.progress(state)),
+                gr.update(value=gallery(asked)) if fresh else gr.update(),
+                compat.html(_told(asked)) if fresh or not state.running else gr.update(),
+                *_buttons(state.running, state.stopping),
+            ]
+            if not state.running:
+                return
+            version = state.version
+            self.drawing.board.pause(PACE)
 
-    def _drawn(
+    def halt(self) -> Any:
+        """Ask the drawing to end."""
+        self.drawing.stop()
+        return gr.update(interactive=False)
+
+    def _asked(
         self,
         prompt: str,
         negative: str,
         name: str | None,
         strength: float,
         gate: str,
-        seed: float,
+        seed: str | float | None,
         count: float,
         steps: float,
         scale: float,
-    ) -> tuple[Eraser | None, list[Picture]]:
-        self.studio.check_free()
+    ) -> Drawn:
+        """What the fields ask for.
+
+        Raises:
+            UnlearnError: naming the field that is wrong.
+        """
         if not (prompt or "").strip():
             raise UnlearnError("The prompt is empty; type what to draw.")
         if max(len(prompt), len(negative or "")) > LONGEST_PROMPT:
             raise UnlearnError(f"A prompt may have {LONGEST_PROMPT} characters at most; shorten it.")
-        pictures = int(number(count, "number of pictures", 1, MOST))
-        first = int(number(seed, "seed", 0, 2**63 - 1 - MOST))
+        pictures = number(count, "number of pictures", 1, MOST, whole=True)
+        first = seed_of(seed, LARGEST_SEED)
         sampling = Sampling(
-            int(number(steps, "number of steps", 1, 100)), number(scale, "guidance", 1, 20), negative or ""
+            number(steps, "number of steps", 1, 100, whole=True), number(scale, "guidance", 1, 20), negative or ""
         )
-        eraser = self._chosen(name, number(strength, "strength", 0, 2), gate)
-        with self.host.lend("Drawing") as lent:
-            seeds = [first + index for index in range(pictures)]
-            return eraser, lent.draw([prompt] * pictures, seeds, sampling, [eraser] if eraser else [])
+        eraser = self._chosen(name, number(strength, "strength", 0, STRONGEST), gate)
+        return Drawn(prompt, [first + index for index in range(pictures)], sampling, eraser)
 
     def _chosen(self, name: str | None, strength: float, gate: str) -> Eraser | None:
         if not name or name == NONE:
             return None
         if gate not in GATES:
-            raise UnlearnError(f"There is no gate mode {gate!r}; choose one of {', '.join(GATES)}.")
+            raise UnlearnError(f"There is no gate mode {str(gate)[:40]!r}; choose one of {', '.join(GATES)}.")
         return Eraser(self.studio.library.load(name), strength, gate)  # type: ignore[arg-type]
 
 
-def number(value: Any, called: str, low: float, high: float) -> float:
-    """A number that a page sent.
-
-    Raises:
-        UnlearnError: if it is none, or out of bounds.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise UnlearnError(f"The {called} must be a number from {low:g} to {high:g}.")
-    return value
+def _buttons(running: bool, stopping: bool = False) -> Updates:
+    """Draw and Stop, while something is drawn or not."""
+    return [gr.update(interactive=not running), gr.update(interactive=running and not stopping)]
 
 
-def pillow(found: list[Picture]) -> list[Image.Image]:
-    """The pictures alone."""
-    return [shown.image for shown in found]
+def _told(asked: Drawn) -> str:
+    """What the gate decided for the pictures that are there."""
+    return panels.decisions(asked.eraser.adapter, asked.pictures) if asked.eraser else ""
+
+
+def gallery(asked: Drawn) -> list[tuple[Image.Image, str]]:
+    """The pictures that are there, each with its seed."""
+    return [(shown.image, f"seed {shown.seed}") for shown in asked.pictures]

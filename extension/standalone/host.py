@@ -31,6 +31,38 @@ class LentPipeline:
         with torch.no_grad():
             return generate(self.pipe, prompts, seeds, sampling, erasers, report)
 
+    @contextmanager
+    def stepping(self, report: Callable[[int], None]) -> Iterator[None]:
+        """Within this block `report` hears of each step of a picture; what it raises ends the picture."""
+        self.pipe.progress_bar = Steps(report)
+        try:
+            yield
+        finally:
+            del self.pipe.progress_bar
+
+
+class Steps:
+    """Stands where a pipeline has its bar of progress, and passes on how many steps are done."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self.report, self.done = report, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Steps:
+        """A new run begins."""
+        self.done = 0
+        return self
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def update(self, count: int = 1) -> None:
+        """Some steps are done."""
+        self.done += count
+        self.report(self.done)
+
 
 class PipelineHost:
     """A loaded pipeline and where its erasers are kept.

@@ -33,9 +33,20 @@ def test_words_are_split_at_commas_and_trimmed():
         ({"concept": "cat", "iterations": 0}, "updates must be"),
         ({"concept": "cat", "rank": "nan"}, "rank must be"),
         ({"concept": "cat", "learning_rate": "inf"}, "learning rate must be"),
-        ({"concept": "cat", "seed": -1}, "seed must be"),
+        ({"concept": "cat", "seed": -2}, "seed must be a number from -1 to 2147483647"),
+        ({"concept": "cat", "seed": 2**31}, "seed must be"),
+        ({"concept": "cat", "seed": 0.5}, "seed must be a whole number"),
         ({"concept": "cat", "batch": [1]}, "batch must be"),
+        ({"concept": "cat", "batch": True}, "batch must be"),
+        ({"concept": "cat", "rank": 1.5}, "rank must be a whole number from 1 to 128, not 1.5"),
+        ({"concept": "cat", "iterations": -5}, "updates must be"),
+        ({"concept": "cat", "iterations": 10**400}, "updates must be"),
+        ({"concept": "cat", "learning_rate": "9" * 400}, "learning rate must be"),
         ({"concept": "cat", "pictures": 5}, "pictures on the sheet must be"),
+        ({"concept": "cat", "pictures": 1.5}, "pictures on the sheet must be a whole number"),
+        ({"concept": "cat", "pictures": -1}, "pictures on the sheet must be"),
+        ({"concept": "cat", "preset": ["quick"]}, "no preset"),
+        ({"concept": "cat", "preset": "x" * 5000}, f"no preset '{'x' * 40}'; choose"),
         ({"concept": "cat", "also": "kitten", "keep": "Kitten"}, "to be erased and to be kept"),
         ({"concept": "embedding:foo"}, "plain words"),
         ({"concept": "cat", "replace_with": "cats"}, "its own place"),
@@ -50,6 +61,12 @@ def test_words_are_split_at_commas_and_trimmed():
 )
 def test_a_bad_field_is_named(fields, said, refused):
     assert said in refused(part("orders").order_of, fields)
+
+
+def test_a_seed_of_minus_one_is_a_new_one_each_time():
+    found = {part("orders").order_of({"concept": "cat", "seed": seed}).settings.seed for seed in (-1, "-1", -1.0)}
+    assert len(found) == 3 and all(0 <= seed < 2**31 for seed in found)
+    assert part("orders").order_of({"concept": "cat", "seed": ""}).settings.seed == 0
 
 
 def test_prompts_of_ones_own_are_lines_and_those_with_the_concept_go():
@@ -70,6 +87,7 @@ def test_prompts_of_ones_own_are_lines_and_those_with_the_concept_go():
         ("...", "eraser"),
         ("katze \u00e4\u00f6", "katze \u00e4\u00f6"),
         ("x" * 500, "x" * 60),
+        ("\U00020000" * 60, "\U00020000" * 37),
     ],
 )
 def test_any_words_give_a_name_for_a_file(words, name):
