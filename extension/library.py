@@ -22,6 +22,7 @@ TRASH = "trash"
 TITLE = "modelspec.title"
 ELSEWHERE = "choose another name"
 FORMATS = ("kohya", "diffusers", "peft")
+"""Of exported files; the first is the one that web UIs load."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,27 @@ class Library:
             UnlearnError: if it is not there, or can't be moved.
         """
         path = self.existing(name)
-        target, number = path.parent / TRASH / path.name, 1
-        while target.exists():
-            number += 1
-            target = target.with_name(f"{path.stem} {number}{SUFFIX}")
+        target = _free(path.parent / TRASH / path.name)
         _move(path, target)
         self.host.changed(path)
         return target
+
+    def restore(self, name: str) -> str:
+        """Take an eraser out of the trash again; returns its name, another one where its own is taken by now.
+
+        Args:
+            name: of its file in the trash, as `trash` gives it, without the ending.
+
+        Raises:
+            UnlearnError: if it is not there, or can't be moved.
+        """
+        path = inside(self.host.erasers / TRASH, f"{name or 'eraser'}{SUFFIX}")
+        if not name or not path.is_file() or path.is_symlink():
+            raise UnlearnError(f"There is no eraser {name!r} in the trash any more; it can't be brought back.")
+        target = _free(self.host.erasers / path.name)
+        _move(path, target)
+        self.host.changed(target)
+        return target.stem
 
     def export(self, name: str | None, new: str, kind: str = "kohya") -> Path:
         """Write an eraser where the host looks for LoRA files; returns the file (for peft the folder).
@@ -199,6 +214,15 @@ def _entry(path: Path) -> Entry:
         path.stem, values["concept"]["name"], values["family"], values.get("partial") is True,
         status.st_size, status.st_mtime,
     )  # fmt: skip
+
+
+def _free(path: Path) -> Path:
+    """The path, or one beside it with a number where it is taken."""
+    target, number = path, 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.stem} {number}{path.suffix}")
+    return target
 
 
 def _move(path: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ import gradio as gr
 from lora_unlearn import UnlearnError
 
 from . import compat, panels
+from .deleting import Deleting
 from .library import FORMATS
 from .studio import Studio
 from .trying import TryField
@@ -20,11 +21,13 @@ Updates = list[Any]
 
 
 class LibraryPage:
-    """Builds the components in the current gradio context; `connect` gives them life."""
+    """Builds the components in the current gradio context; `connect` gives them life.
+
+    Beneath each row of buttons is a place for what they have to say.
+    """
 
     def __init__(self, studio: Studio) -> None:
         self.studio, self.library = studio, studio.library
-        self.note = gr.HTML(visible=False, elem_id="lora_unlearn_library_note")
         self.table = gr.HTML(elem_id="lora_unlearn_table")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
@@ -36,23 +39,31 @@ class LibraryPage:
                     self.show = _button("Before / after", "show")
                     self.calibrate = _button("Calibrate", "calibrate")
                     self.resume = _button("Resume", "resume_chosen")
-                self.name = gr.Textbox(
-                    label="New name", info="For Rename and Export; empty exports under a name of its own.", max_lines=1,
-                    elem_id="lora_unlearn_new_name",
-                )  # fmt: skip
-                self.format = gr.Radio(
-                    list(FORMATS), value="kohya", label="Format of the export",
-                    info="kohya: for every web UI. diffusers and peft: for programs in Python.",
-                    elem_id="lora_unlearn_library_format",
-                )  # fmt: skip
-                with gr.Row():
-                    self.rename = _button("Rename", "rename")
-                    self.export = _button("Export LoRA", "library_export")
                     self.delete = _button("Delete", "delete")
+                self.note = _place("library_note")
+                self.deleting = Deleting(studio)
+                self._exporting()
                 self._merging()
             with gr.Column(scale=3, min_width=320):
                 self.trying = TryField(studio, "library_try")
                 self.details = gr.HTML(elem_id="lora_unlearn_details")
+
+    def _exporting(self) -> None:
+        self.name = gr.Textbox(
+            label="New name", info="For Rename and Export; empty exports under a name of its own.", max_lines=1,
+            elem_id="lora_unlearn_new_name",
+        )  # fmt: skip
+        with gr.Row():
+            self.rename = _button("Rename", "rename")
+            self.export = _button("Export LoRA", "library_export")
+        self.written = _place("library_written")
+        with gr.Accordion("For programs in Python", open=False, elem_id="lora_unlearn_python"):
+            self.format = gr.Radio(
+                list(FORMATS[1:]), value=FORMATS[1], label="Format", info=INFO["format"],
+                elem_id="lora_unlearn_library_format",
+            )  # fmt: skip
+            self.program = _button("Export for Python", "python_export")
+            self.programmed = _place("python_written")
 
     def _merging(self) -> None:
         with gr.Accordion("Merge several into one LoRA", open=False, elem_id="lora_unlearn_merging"):
@@ -66,41 +77,50 @@ class LibraryPage:
             )  # fmt: skip
             self.merged = gr.Textbox(label="Name", value="erase several", max_lines=1, elem_id="lora_unlearn_merged")
             self.merge = gr.Button("Merge", elem_id="lora_unlearn_merge")
+            self.joined = _place("merge_note")
 
     @property
     def every(self) -> list[Any]:
         """What each action may change, in the order of `view`."""
-        return [self.note, self.table, self.chosen, self.parts, self.details]
+        return [*self.places, self.table, self.chosen, self.parts, self.details]
+
+    @property
+    def places(self) -> list[Any]:
+        """Where sentences may stand."""
+        return [self.note, self.written, self.programmed, self.joined]
 
     def connect(self, blocks: gr.Blocks, shown: Any) -> None:
         """Connect every event; `shown` is the page's own tab."""
-        compat.on(blocks.load, self.look, [self.chosen], self.every)
-        compat.on(shown.select, self.look, [self.chosen], self.every)
-        compat.on(self.chosen.change, self.inspect, [self.chosen], [self.details])
-        compat.on(self.chosen.change, lambda: compat.html(""), None, [self.trying.answer])
-        self.trying.connect([self.chosen], lambda chosen: chosen)
-        compat.on(self.rename.click, self._rename, [self.chosen, self.name], self.every)
-        compat.on(self.delete.click, self._delete, [self.chosen], self.every)
-        compat.on(self.export.click, self._export, [self.chosen, self.name, self.format], self.every)
-        compat.on(self.merge.click, self._merge, [self.chosen, self.parts, self.strengths, self.merged], self.every)
+        chosen, every = self.chosen, self.every
+        compat.on(blocks.load, self.look, [chosen], every)
+        compat.on(shown.select, self.look, [chosen], every)
+        compat.on(chosen.change, self.inspect, [chosen], [self.details])
+        compat.on(chosen.change, lambda: compat.html(""), None, [self.trying.answer])
+        self.trying.connect([chosen], lambda chosen: chosen)
+        compat.on(self.rename.click, self._rename, [chosen, self.name], every)
+        compat.on(self.export.click, self._export, [chosen, self.name], every)
+        compat.on(self.program.click, self._program, [chosen, self.name, self.format], every)
+        compat.on(self.merge.click, self._merge, [chosen, self.parts, self.strengths, self.merged], every)
+        self.deleting.connect(self.delete, chosen, self.note, self.view, every)
         for button, begin in (
             (self.show, self.studio.show),
             (self.calibrate, self.studio.calibrate),
             (self.resume, self._resume),
         ):
-            compat.on(button.click, self._begin(begin), [self.chosen], self.every)
+            compat.on(button.click, self._begin(begin), [chosen], every)
 
     def look(self, chosen: str | None) -> Updates:
-        """The list as it is now."""
-        return self.view(chosen, "")
+        """The list as it is now; the latest eraser is chosen where none is."""
+        return self.view(chosen or next(iter(self.library.names()), None))
 
-    def view(self, chosen: str | None, sentence: str, good: bool = False) -> Updates:
-        """Updates for `every`."""
+    def view(self, chosen: str | None, sentence: str = "", place: Any = None, good: bool = False) -> Updates:
+        """Updates for `every`; the sentence goes to its place, and the other places are cleared."""
         entries = self.library.entries()
         names = [entry.name for entry in entries if not entry.problem]
-        chosen = chosen if chosen in names else (names[0] if names else None)
+        chosen = chosen if chosen in names else None
+        said = [compat.html(panels.note(sentence, good) if each is place else "") for each in self.places]
         return [
-            compat.html(panels.note(sentence, good)),
+            *said,
             gr.update(value=panels.erasers(entries)),
             gr.update(choices=names, value=chosen),
             gr.update(choices=names),
@@ -122,13 +142,13 @@ class LibraryPage:
         state = self.studio.state
         return said if state.eraser != chosen else panels.sheet(state) + panels.gate(state) + said
 
-    def _said(self, chosen: str | None, act: Callable[[], tuple[str | None, str]]) -> Updates:
+    def _said(self, chosen: str | None, place: Any, act: Callable[[], tuple[str | None, str]]) -> Updates:
         """Do something that gives the eraser to choose next and a sentence; or say why it did not work."""
         try:
-            chosen, sentence = act()
+            after, sentence = act()
         except UnlearnError as error:
-            return self.view(chosen, str(error))
-        return self.view(chosen, sentence, good=True)
+            return self.view(chosen, str(error), place)
+        return self.view(after, sentence, place, good=True)
 
     def _rename(self, chosen: str | None, new: str) -> Updates:
         def act() -> tuple[str | None, str]:
@@ -136,24 +156,22 @@ class LibraryPage:
             name = self.library.rename(chosen, new or "")
             return name, f"Renamed {chosen!r} to {name!r}."
 
-        return self._said(chosen, act)
+        return self._said(chosen, self.written, act)
 
-    def _delete(self, chosen: str | None) -> Updates:
-        def act() -> tuple[str | None, str]:
-            self.studio.check_idle(chosen)
-            return None, f"Moved to {self.library.trash(chosen)}; move it back to have it again."
+    def _export(self, chosen: str | None, new: str) -> Updates:
+        return self._said(chosen, self.written, lambda: (chosen, f"Exported: {self.library.export(chosen, new or '')}"))
 
-        return self._said(chosen, act)
-
-    def _export(self, chosen: str | None, new: str, kind: str) -> Updates:
-        return self._said(chosen, lambda: (chosen, f"Exported: {self.library.export(chosen, new or '', kind)}"))
+    def _program(self, chosen: str | None, new: str, kind: str) -> Updates:
+        return self._said(
+            chosen, self.programmed, lambda: (chosen, f"Exported: {self.library.export(chosen, new or '', kind)}")
+        )
 
     def _merge(self, chosen: str | None, parts: list[str] | None, strengths: str, name: str) -> Updates:
         def act() -> tuple[str | None, str]:
             numbers = strengths_of(strengths or "", len(parts or []))
             return chosen, f"Merged into {self.library.merge(parts or [], numbers, name or '')}"
 
-        return self._said(chosen, act)
+        return self._said(chosen, self.joined, act)
 
     def _resume(self, chosen: str | None) -> None:
         self.studio.resume(self.library.existing(chosen).stem)
@@ -165,16 +183,23 @@ class LibraryPage:
             try:
                 begin(chosen)
             except UnlearnError as error:
-                yield self.view(chosen, str(error))
+                yield self.view(chosen, str(error), self.note)
                 return
-            version = -1
-            while (state := self.studio.board.wait(version, 20.0)).running:
-                yield [*[gr.update()] * 4, gr.update(value=panels.progress(state) + panels.sheet(state))]
+            board, version = self.studio.board, -1
+            quiet = [gr.update()] * (len(self.every) - 2)
+            while (state := board.wait(version, 20.0)).running:
+                yield [compat.html(panels.progress(state)), *quiet, gr.update(value=panels.sheet(state))]
                 version = state.version
-                self.studio.board.pause(0.5)
-            yield self.view(chosen, state.message, state.phase == "done")
+                board.pause(0.5)
+            yield self.view(chosen, state.message, self.note, state.phase == "done")
+            board.seen = max(board.seen, state.version)
 
         return handle
+
+
+def _place(name: str) -> gr.HTML:
+    """Where something is said."""
+    return gr.HTML(visible=False, elem_id=f"lora_unlearn_{name}")
 
 
 def _button(label: str, name: str) -> gr.Button:

@@ -43,11 +43,13 @@ class Named:
         compat.on(self.ask.click, self.look, inputs, outputs)
 
     def glance(self, *values: Any) -> Updates:
-        """The same as `look`, unless nothing has changed, nothing is typed or a job has the model."""
+        """The same as `look`, unless nothing has changed, nothing is typed or a job has the model, or takes it."""
         concept, meant = str(values[0] or "").strip(), str(values[-1] or "")
+        same = [gr.update()] * 3 + [meant]
         if concept == meant or (concept and self.studio.state.running):
-            return [gr.update()] * 3 + [meant]
-        return self.look(*values) if concept else self._shown("", "")
+            return same
+        found = self.look(*values) if concept else self._shown("", "")
+        return same if self.studio.state.running else found
 
     def look(
         self, concept: str, also: str, keep: str, of: str, near: list[str], neighbours: list[str], meant: str

@@ -20,7 +20,16 @@ from .library import Entry
 from .state import Pair, State
 
 LOOK = Path(__file__).with_name("look.css")
-TECHNICAL = ("made in", "gate, details", "gate, false", "gate, true", "layers", "base model", "network evaluations")
+TECHNICAL = (
+    "made in",
+    "redirected",
+    "gate, details",
+    "gate, false",
+    "gate, true",
+    "layers",
+    "base model",
+    "network evaluations",
+)
 """How the lines of a description begin that stand under Details."""
 FAINTEST = 0.15
 """The share of the strongest word's from which up a word is marked."""
@@ -62,9 +71,9 @@ def note(sentence: str, good: bool = False) -> str:
 
 
 def progress(state: State, hint: str = "") -> str:
-    """Where the job is; an invitation while there was none, and a hint what to do with a finished eraser."""
+    """Where the job is, or how it ended, with a hint what to do with a finished eraser; nothing before the first."""
     if state.phase == "idle":
-        return box(tag("div", [tag("p", line) for line in words.EMPTY], class_="empty"))
+        return ""
     if not state.running:
         finished = state.phase == "done" and state.adapter is not None
         return note(f"{state.message} {hint if finished else ''}".strip(), state.phase == "done")
@@ -73,6 +82,12 @@ def progress(state: State, hint: str = "") -> str:
     bar = tag("span", tag("span", style=f"width:{100 * share:.1f}%"), class_="track")
     where = tag("div", tag("b", f"{state.job}: {doing}"), tag("span", _figures(state)), class_="where")
     return box(where, bar, _stages(state) if state.updates else None)
+
+
+def invitation(state: State) -> str:
+    """What to do on a page that shows nothing yet."""
+    empty = tag("div", [tag("p", line) for line in words.EMPTY], class_="empty")
+    return box(empty) if state.phase == "idle" else ""
 
 
 def _figures(state: State) -> str:
@@ -114,18 +129,29 @@ def course(state: State) -> str:
 
 
 def sheet(state: State) -> str:
-    """Before and after, prompt by prompt."""
+    """Before and after, prompt by prompt; where the eraser chose what comes instead, how to choose it oneself."""
     if not state.pairs:
         return ""
     shown = [Card(pair.prompt, _rows(pair)) for pair in state.pairs]
-    return box(tag("h3", "Before and after"), tag("p", words.SHEET, class_="soft"), cards(shown), key())
+    return box(
+        tag("h3", "Before and after"),
+        tag("p", words.SHEET, class_="soft"),
+        cards(shown),
+        key(),
+        _instead(state.adapter),
+    )
+
+
+def _instead(adapter: Adapter | None) -> Html | None:
+    """How to choose oneself what comes in the concept's place, where that was left to the eraser."""
+    if adapter is None or adapter.concept.replace_with:
+        return None
+    return tag("p", words.INSTEAD.format(f" ({adapter.instead})" if adapter.instead else ""))
 
 
 def _rows(pair: Pair) -> list[tuple[str, list]]:
-    return [
-        ("before", [found.image for found in pair.before]),
-        ("after", [found.image for found in pair.after]),
-    ]
+    rows = [("before", pair.before), ("at 0.5", pair.half), ("after", pair.after)]
+    return [(name, [found.image for found in pictures]) for name, pictures in rows if pictures]
 
 
 def gate(state: State) -> str:

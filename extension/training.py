@@ -174,5 +174,4 @@ def further(denoiser: Denoiser, concept: Concept) -> str:
 
 def done_message(adapter: Adapter, name: str) -> str:
     """The sentence at the end of a training."""
-    share = "" if adapter.redirected is None else f" {percent(adapter.redirected)} of it is redirected."
-    return f"Done: with the eraser {name!r} on, the model steers away from {adapter.concept.name!r}.{share}"
+    return f"Done: with the eraser {name!r} on, the model steers away from {adapter.concept.name!r}."

@@ -18,7 +18,7 @@ PROMISES = (
 INFO = {
     "concept": "In plain words, without articles. Things, styles (Van Gogh style) and attributes work.",
     "also": "Other words for the same thing, separated by commas. Most are found without.",
-    "replace_with": "Empty: whatever the model draws when it is asked for nothing.",
+    "replace_with": "Empty: the nearest other thing that the model draws; of a style, the same picture without it.",
     "keep": "Things that must not suffer, separated by commas: what looks most like it is worth naming.",
     "preset": "quick: seconds, from the text alone. balanced: a short training. thorough: a longer one.",
     "of": "Erases an attribute of one thing alone: red, of the thing apple.",
@@ -26,7 +26,7 @@ INFO = {
     "iterations": "Steps of the training at most, 1 to 5000.",
     "batch": "Examples in each step, 1 to 64. The first thing to lower when memory runs out.",
     "learning_rate": "Size of a step. Larger ones learn faster and forget other words for the concept.",
-    "seed": "Of the training's noise; another one makes another eraser.",
+    "seed": "Of the training's noise; another one makes another eraser. -1: any.",
     "pictures": "Of each prompt, before and after. 0 draws no sheet.",
     "chosen": "Before / after draws with it. Calibrate measures its gate anew on the loaded checkpoint. Resume goes on "
     "with an unfinished training.",
@@ -39,6 +39,8 @@ INFO = {
     "look": "Its words cost nothing. The model finds some prompts that mean it without saying so, but misses it in "
     "long ones; each new prompt then takes the time of two steps, and this eraser some minutes more.",
     "try": "What would the eraser do with it? Nothing is drawn.",
+    "format": "Web UIs and ComfyUI want Export LoRA. These are for diffusers and PEFT.",
+    "export": "An ordinary LoRA file, in the folder where this program looks for them.",
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""
@@ -48,7 +50,11 @@ NEAR = "This model reads these as nearly the same"
 NEIGHBOURS = "Close by, and meant to stay"
 OWN = "Prompts that you usually draw (one a line): they must stay as they are"
 EMPTY = ("Nothing has been erased here yet.", "Type a concept, press Erase, and watch it go.")
-SHEET = "Same seeds, without and with the eraser. The concept should be gone, and its nearest neighbours as they were."
+SHEET = (
+    "Same seeds, without and with the eraser. The concept should be gone, and its nearest neighbours as they were. "
+    "The row at 0.5 has half its strength: much of the concept is still there."
+)
+INSTEAD = "If what comes in its place{} looks poor, name something under Draw instead and erase it again."
 CURVE = "The loss jumps from step to step; redirected tells how much of the concept is steered away already."
 GATE = (
     "Before a picture is drawn, the gate reads its prompt. If the prompt asks for the concept, it opens and the eraser "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
-from lora_unlearn import Adapter, Eraser, Sampling, Settings, UnlearnError
+from lora_unlearn import Adapter, Eraser, Picture, Sampling, Settings, UnlearnError
 from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
@@ -24,7 +24,9 @@ NEIGHBOURS = 3
 SHEET, PREVIEW = Sampling(steps=20, guidance_scale=7.0), Sampling(steps=12, guidance_scale=7.0)
 GUIDANCE = {"flux": 1.0, "demo": 5.0}
 """Guidance of the families that another one suits: Flux knows none, and the demo model draws best at this."""
-
+HALF = 0.5
+SIDES = (0, 1, HALF)
+"""Strengths that the sheet shows, in the order in which they are drawn."""
 
 End = dict[str, object]
 """What a job leaves in the state: a message, and a phase where it is not "done"."""
@@ -86,20 +88,28 @@ def fitting(sampling: Sampling, denoiser: Denoiser) -> Sampling:
 def compare(work: Work, lent: Lent, adapter: Adapter, pictures: int) -> None:
     """Draw the concept, its other words and its nearest neighbours, without and with the eraser.
 
-    A stop ends the drawing and keeps what is on the sheet.
+    Where its gate opens also at half its strength, which many take for half an erasure. A stop ends the drawing and
+    keeps what is on the sheet.
     """
     concept = adapter.concept
     also = [Concept(word, of=concept.of).probe for word in concept.also[:1]]
     prompts = [concept.probe, *also, *neighbours(lent.denoiser, adapter, NEIGHBOURS)] if pictures else []
-    sampling, total, done = fitting(SHEET, lent.denoiser), 2 * len(prompts) * pictures, 0
+    sampling, total, done = fitting(SHEET, lent.denoiser), len(SIDES) * len(prompts) * pictures, 0
+
+    def draw(prompt: str, strength: float) -> list[Picture]:
+        work.step_or_stop("drawing", done, total)
+        erasers = [Eraser(adapter, strength)] if strength else []
+        return lent.draw([prompt] * pictures, list(range(pictures)), sampling, erasers)
+
     try:
         for prompt in prompts:
-            sides = []
-            for erasers in ([], [Eraser(adapter)]):
-                work.step_or_stop("drawing", done, total)
-                sides.append(lent.draw([prompt] * pictures, list(range(pictures)), sampling, erasers))
+            sides: dict[float, list[Picture]] = {}
+            for strength in SIDES:
+                if strength in (0, 1) or any(decision.open for found in sides[1] for decision in found.decisions):
+                    sides[strength] = draw(prompt, strength)
                 done += pictures
-            work.board.put(pairs=(*work.board.state.pairs, Pair(prompt, *sides)))
+            pair = Pair(prompt, sides[0], sides[1], sides.get(HALF, []))
+            work.board.put(pairs=(*work.board.state.pairs, pair))
     except Stopped:
         return
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from itertools import islice
 
 import httpx
 
@@ -81,12 +82,24 @@ class Page:
             for number in event["inputs"]
         ]
 
+    def load(self, steps=10**9):
+        """What the page Erase is sent when it is loaded: after so many steps, or the last one."""
+        *_, outputs = islice(self._run(self.greeting(), None, {}), steps)
+        return outputs
+
+    def greeting(self):
+        """The event of loading that fills the page Erase."""
+        loads = [found for found in self.config["dependencies"] if found["targets"][0][1] == "load"]
+        return next(found for found in loads if self.ids["lora_unlearn_progress"] in found["outputs"])
+
     def do(self, name, kind="click", **given):
         """Start an event and yield the outputs of each of its steps, by elem_id."""
-        event = self.event(name, kind)
+        yield from self._run(self.event(name, kind), name, given)
+
+    def _run(self, event, name, given):
         body = {
             "data": self.values(event, **given), "fn_index": event["id"], "session_hash": self.session,
-            "trigger_id": self.ids[name],
+            "trigger_id": self.ids.get(name),
         }  # fmt: skip
         answer = self.client.post("/gradio_api/queue/join", json=body)
         answer.raise_for_status()

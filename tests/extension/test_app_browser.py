@@ -173,6 +173,7 @@ def test_the_tab_inside_another_page(browser, serve, python, tmp_path):
     page.driver.refresh()
     page.tab("Erase concept")
     page.until(lambda: "Erasing cat" in page.text("progress"))
+    page.until(lambda: page.find("concept", ":is(input, textarea)").get_property("value") == "cat")
     page.until(lambda: "On the way" in page.text("course"))
     page.shot(f"{name}-training")
     page.press("stop")
@@ -196,6 +197,9 @@ def test_the_tab_inside_another_page(browser, serve, python, tmp_path):
     page.until(lambda: "feline" in page.text("table"))
     page.shot(f"{name}-library")
     page.press("delete")
+    page.until(lambda: "Delete the eraser" in page.text("library_note"))
+    page.shot(f"{name}-delete")
+    page.press("delete_yes")
     page.until(lambda: "no erasers yet" in page.text("table"))
     assert (tmp_path / "erasers" / "trash" / "feline.safetensors").is_file()
     page.tab("Help")
@@ -256,7 +260,7 @@ def test_words_are_ticked_and_a_prompt_is_tried(browser, serve, python, tmp_path
 def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     server = serve()
     page = browser(server.address, width=width)
-    page.until(lambda: "Type a concept" in page.text("progress"))
+    page.until(lambda: "Type a concept" in page.text("invitation"))
     page.shot(f"app-{width}-start")
     page.press("erase")
     page.until(lambda: "The concept is empty" in page.text("note"))
@@ -282,11 +286,58 @@ def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     assert "Traceback" not in server.log.read_text()
 
 
+ACCORDIONS = {"measure": "advanced", "python_export": "python", "merge": "merging"}
+BUTTONS = {
+    "Erase": {"erase": ("note", "concept is empty"), "measure": ("measured", "Measured: such a training")},
+    "Draw": {"draw": ("draw_note", "prompt is empty")},
+    "My erasers": {
+        **dict.fromkeys(("show", "calibrate", "resume_chosen", "delete"), ("library_note", "No eraser is selected")),
+        **dict.fromkeys(("rename", "library_export"), ("library_written", "No eraser is selected")),
+        "python_export": ("python_written", "No eraser is selected"),
+        "merge": ("merge_note", "at least two"),
+        "library_try_button": ("library_try_answer", "No eraser is selected"),
+    },
+}
+"""The buttons of each page, where they say something and what."""
+EDGES = "const box = arguments[0].getBoundingClientRect(); return [box.top, box.bottom]"
+
+
+def test_what_a_button_says_is_on_a_laptops_screen(browser, serve):
+    page = browser(serve().address, width=LAPTOP[0])
+    page.resize(LAPTOP[1])
+    page.until(lambda: "Type a concept" in page.text("invitation"))
+
+    def seen(button, place):
+        (top, bottom), (first, last) = (page.driver.execute_script(EDGES, page.find(name)) for name in (button, place))
+        assert top >= 0 and bottom <= last <= LAPTOP[1], (button, top, bottom, first, last)
+        assert first - bottom < 150, f"{place} is far from {button}"
+
+    for name, buttons in BUTTONS.items():
+        page.tab(name)
+        for button, (place, said) in buttons.items():
+            if button in ACCORDIONS:
+                page.until(lambda button=button: page.find(ACCORDIONS[button], ".label-wrap").click() or True)
+            if button == "draw":
+                page.type("prompt", " ")
+            page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", page.find(button))
+            page.press(button)
+            page.until(lambda place=place, said=said: said in page.text(place))
+            seen(button, place)
+    page.tab("Erase")
+    page.driver.execute_script("window.scrollTo(0, 0)")
+    page.type("concept", "cat")
+    page.choose("preset", "quick")
+    page.press("erase")
+    page.until(lambda: "Done" in page.text("progress"))
+    seen("erase", "progress")
+    page.view("app-laptop-done", "erase_row")
+
+
 def test_two_windows_and_one_training(browser, serve):
     server = serve()
     first, second = browser(server.address), browser(server.address)
-    first.until(lambda: "Type a concept" in first.text("progress"))
-    second.until(lambda: "Type a concept" in second.text("progress"))
+    first.until(lambda: "Type a concept" in first.text("invitation"))
+    second.until(lambda: "Type a concept" in second.text("invitation"))
     first.type("concept", "cat")
     second.type("concept", "dog")
     first.press("erase")

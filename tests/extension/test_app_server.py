@@ -36,7 +36,7 @@ def test_an_erasure_from_the_page_to_the_exported_file(server, page):
     assert len(steps) > 2 and any(LEARNING in step["progress"] for step in steps)
     assert "Done" in steps[-1]["progress"] and steps[-1]["export_name"] == "erase cat"
     assert not Adapter.load(server.folder / "erasers" / "cat.safetensors").partial
-    exported = page.last("lora_unlearn_export", export_name="my cat", format="kohya")
+    exported = page.last("lora_unlearn_export", export_name="my cat")
     assert "my cat.safetensors" in exported["exported"]
     assert Adapter.load(server.folder / "loras" / "my cat.safetensors").concept.name == "cat"
     drawn = {"draw_count": 1, "draw_steps": 3, "draw_guidance": 7, "draw_seed": 0, "strength": 1, "gate_mode": "auto"}
@@ -87,6 +87,83 @@ def test_the_gate_is_told_of_in_words_and_the_numbers_are_folded(server, page):
     assert "from a score of" in numbers and "95 % interval" in numbers
 
 
+DRAW = {"prompt": "a photo of a cat", "draw_count": 1, "draw_steps": 3, "draw_guidance": 7, "strength": 1}
+
+
+def test_a_drawing_tells_how_far_it_is_is_stopped_and_takes_older_pictures_off(server, page):
+    page.last("lora_unlearn_draw", **DRAW)
+    steps = page.do("lora_unlearn_draw", **{**DRAW, "draw_count": 8, "draw_steps": 100})
+    assert next(steps)["gallery"] == []
+    while "of 800" not in next(steps)["draw_note"]:
+        pass
+    assert "one drawing at a time" in next(Page(server.address).do("lora_unlearn_draw", **DRAW))["draw_note"]
+    Page(server.address).last("lora_unlearn_draw_stop")
+    *_, last = steps
+    assert "Stopped" in last["draw_note"] and len(last["gallery"]) < 8
+    assert page.props["draw"]["interactive"] and not page.props["draw_stop"]["interactive"]
+    assert len(page.last("lora_unlearn_draw", **DRAW)["gallery"]) == 1
+
+
+@pytest.mark.parametrize("seed", ["-1", "", None])
+def test_no_seed_is_any_seed_and_the_picture_tells_which(server, page, seed):
+    told = [page.last("lora_unlearn_draw", **DRAW, draw_seed=seed)["gallery"][0]["caption"] for _ in range(2)]
+    assert told[0] != told[1] and told[0].startswith("seed ")
+    again = page.last("lora_unlearn_draw", **DRAW, draw_seed=told[0].removeprefix("seed "))
+    assert again["gallery"][0]["caption"] == told[0]
+
+
+def test_deleting_asks_first_selects_nothing_after_and_can_be_undone(server, page):
+    page.last("lora_unlearn_erase", concept="deer", preset="quick", pictures=0)
+    page.last("lora_unlearn_erase", concept="bear", preset="quick", pictures=0)
+    path = server.folder / "erasers" / "deer.safetensors"
+    content = path.read_bytes()
+    asked = page.last("lora_unlearn_delete", chosen="deer")
+    assert "Delete the eraser &#x27;deer&#x27;?" in asked["library_note"] and path.is_file()
+    assert page.props["deleting"]["visible"]
+    page.last("lora_unlearn_delete_no")
+    assert not page.props["deleting"]["visible"] and "No eraser is selected" in str(
+        page.last("lora_unlearn_delete_yes")
+    )
+    page.last("lora_unlearn_delete", chosen="deer")
+    gone = page.last("lora_unlearn_delete_yes")
+    assert "Deleted" in gone["library_note"] and not path.exists() and page.props["chosen"]["value"] is None
+    assert page.props["undo"]["visible"] and not page.props["deleting"]["visible"]
+    assert "is back" in page.last("lora_unlearn_undo")["library_note"]
+    assert path.read_bytes() == content and page.props["chosen"]["value"] == "deer"
+    assert not page.props["undo"]["visible"]
+
+
+def test_what_failed_is_told_once(server):
+    fields = {"concept": "cat", "false_open_rate": "0.001", "pictures": 0, "previews": False}
+    asked = Page(server.address)
+    assert "cannot be promised" in asked.last("lora_unlearn_erase", **fields)["progress"]
+    later = Page(server.address)
+    assert not later.load()["progress"] and "Type a concept" in later.load()["invitation"]
+    assert "progress" not in asked.last("lora_unlearn_erase_page", "select")  # which leaves there what there was
+
+
+def test_a_page_that_is_loaded_in_the_middle_of_a_training_shows_what_is_erased(server, page):
+    given = {"also": "puppy", "keep": "wolf", "preset": "thorough", **LONG, "own": "my own words"}
+    watching = page.do("lora_unlearn_erase", concept="dog", **given)
+    while "3 of" not in (told := next(watching).get("progress", "")) or LEARNING not in told:
+        pass
+    again = Page(server.address)
+    shown = again.load(steps=1)
+    assert (shown["concept"], shown["also"], shown["keep"], shown["preset"]) == ("dog", "puppy", "wolf", "thorough")
+    assert (shown["iterations"], shown["learning_rate"], shown["rank"]) == ("5000", "1e-05", "")
+    assert not shown.get("own")
+    Page(server.address).last("lora_unlearn_stop")
+    *_, _ = watching
+
+
+def test_several_things_in_one_field_are_said_to_be_one_phrase_beside_it(server, page):
+    told = page.last("lora_unlearn_keep", "blur", concept="cat, dog", keep="wolf and fox")
+    assert "&quot;cat, dog&quot; is taken as one phrase" in told["notice"] and "wolf" not in told["notice"]
+    assert "&quot;wolf and fox&quot; is taken as one phrase" in told["further_notice"]
+    told = page.last("lora_unlearn_keep", "blur", concept="cat", keep="wolf, fox")
+    assert not told["notice"] and not told["further_notice"]
+
+
 def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(server, page):
     watching = page.do("lora_unlearn_erase", concept="dog", **LONG)
     while "3 of" not in (told := next(watching).get("progress", "")) or LEARNING not in told:
@@ -129,7 +206,16 @@ def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(s
         ("draw", {"prompt": ""}, "The prompt is empty"),
         ("draw", {"prompt": "x", "draw_eraser": "gone"}, "any more"),
         ("draw", {"prompt": "x", "draw_eraser": "../cat"}, "can&#x27;t be a file name"),
-        ("draw", {"prompt": "x", "draw_seed": None}, "seed must be a number"),
+        ("draw", {"prompt": "x", "draw_seed": "-2"}, "seed must be a number from -1"),
+        ("draw", {"prompt": "x", "draw_seed": "1.5"}, "seed must be a whole number"),
+        ("draw", {"prompt": "x", "draw_seed": "9" * 400}, "seed must be a number"),
+        ("draw", {"prompt": "x", "draw_eraser": "x" * 300}, "is too long"),
+        ("rename", {"chosen": "x" * 300, "new_name": "y"}, "is too long"),
+        ("rename", {"chosen": "cat", "new_name": "y" * 300}, "is too long"),
+        ("export", {"export_name": "y" * 300}, "is too long"),
+        ("python_export", {"chosen": "gone", "library_format": "peft"}, "any more"),
+        ("delete_yes", {}, "No eraser is selected"),
+        ("undo", {}, "in the trash any more"),
         ("draw", {"prompt": "x" * 5000}, "4000 characters"),
     ],
 )
@@ -185,6 +271,12 @@ def test_another_sites_page_gets_nothing(server):
     assert own.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["call/_delete", "run/_delete", "api/_delete", "run/predict", "call/v2/begin"])
+def test_no_action_has_a_name_to_call(server, path):
+    answer = httpx.post(f"{server.address}/gradio_api/{path}", json={"data": ["cat"]})
+    assert answer.status_code == 404 and "event_id" not in answer.text
+
+
 @pytest.mark.slow
 def test_an_interrupt_keeps_the_training_and_a_restart_goes_on_with_it(tmp_path):
     server = Server(tmp_path).wait()
@@ -218,9 +310,17 @@ def test_a_password_keeps_others_out(tmp_path):
             assert httpx.get(server.address + path).status_code in (401, 403, 404)
         wrong = httpx.post(f"{server.address}/login", data={"username": "me", "password": "wrong"})
         assert wrong.status_code == 400
+        right = {"username": "me", "password": "long enough"}
         with httpx.Client(base_url=server.address) as client:
-            assert client.post("/login", data={"username": "me", "password": "long enough"}).status_code == 200
+            assert client.post("/login", data=right).status_code == 200
             assert client.get("/config").status_code == 200
+        foreign = {"Origin": "http://localhost:1234"}
+        answer = httpx.post(f"{server.address}/login", data=right, headers=foreign)
+        assert answer.status_code == 421 and "access-control-allow-origin" not in answer.headers
+        tried = [httpx.post(f"{server.address}/login", data={"username": "me", "password": "no"}) for _ in range(20)]
+        assert [answer.status_code for answer in tried] == [400] * 5 + [429] * 15
+        assert "wrong passwords" in tried[-1].text and int(tried[-1].headers["retry-after"]) > 20
+        assert httpx.post(f"{server.address}/login/", data=right).status_code == 429
         assert "long enough" not in server.log.read_text()
     finally:
         server.close()

@@ -83,6 +83,18 @@ def test_delete_moves_to_the_trash_and_keeps_older_trash(library, eraser, refuse
     assert "any more" in refused(library.trash, "cat")
 
 
+def test_what_was_deleted_comes_back_beside_what_took_its_name(library, eraser, refused):
+    content = library.path("cat").read_bytes()
+    assert library.restore(library.trash("cat").stem) == "cat" and library.path("cat").read_bytes() == content
+    gone = library.trash("cat").stem
+    replace(eraser, concept=Concept("dog")).save(library.path("cat"))
+    assert library.restore(gone) == "cat 2" and library.load("cat").concept.name == "dog"
+    assert library.path("cat 2").read_bytes() == content and library.host.told[-1] == library.path("cat 2")
+    for name in (gone, "", "../cat", "..", "a/b"):
+        refused(library.restore, name)
+    assert sorted(library.names()) == ["cat", "cat 2"]
+
+
 @pytest.mark.parametrize("kind", ["kohya", "diffusers", "peft"])
 def test_an_exported_eraser_loads(library, kind, pipe, eraser):
     path = library.export("cat", "my cat", kind)

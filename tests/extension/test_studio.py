@@ -38,6 +38,9 @@ def test_an_eraser_is_made_and_what_it_takes_is_told(studio, order, pipe):
     assert concept.after[0].decisions[0].open and not neighbour.after[0].decisions[0].open
     assert concept.before[0].image.tobytes() != concept.after[0].image.tobytes()
     assert neighbour.before[0].image.tobytes() == neighbour.after[0].image.tobytes()
+    sides = [concept.before[0], concept.half[0], concept.after[0]]
+    assert len({side.image.tobytes() for side in sides}) == 3 and not neighbour.half
+    assert "name something under Draw instead" in part("panels").sheet(state)
     assert state.message.startswith("Done") and "'cat'" in state.message
     adapter = Adapter.load(studio.host.erasers / "cat.safetensors")
     assert not adapter.partial and adapter.gate.false_open_rate == 0.01
@@ -277,6 +280,8 @@ def test_a_training_of_another_checkpoint_is_not_gone_on_from(erased):
 def test_finished_missing_and_unnamed_erasers_are_not_resumed(erased, refused):
     assert "finished already" in refused(erased.resume, "cat")
     assert "no unfinished training" in refused(erased.resume)
+    for pictures in (1.5, -5, 5, 10**400):
+        assert "pictures on the sheet must be" in refused(erased.resume, "cat", True, pictures)
     assert "no eraser 'dog' any more" in refused(erased.resume, "dog")
     assert "No eraser is selected" in refused(erased.calibrate, "")
     assert "No eraser is selected" in refused(erased.show, None)
@@ -381,9 +386,11 @@ assert not [name for name in sys.modules if name.startswith(("modules", "{NAME}"
 
 @pytest.mark.parametrize("also", ["", "kitten, tomcat"])
 def test_the_order_reaches_the_file(studio, order, also):
-    studio.erase(order(also=also, replace_with="dog", keep="tiger", seed="7", learning_rate="0.08", rank=2))
+    studio.erase(order(also=also, replace_with="dog", keep="tiger", pictures=1, seed="7", learning_rate="0.08", rank=2))
     assert studio.join(60).phase == "done"
     adapter = studio.library.load("cat")
     assert adapter.concept.also == tuple(also.split(", ") if also else ())
     assert (adapter.concept.replace_with, adapter.concept.keep) == ("dog", ("tiger",))
+    shown = part("panels").sheet(studio.state)
+    assert ">at 0.5</span>" in shown and "under Draw instead" not in shown
     assert (adapter.settings.seed, adapter.settings.learning_rate, adapter.settings.rank) == (7, 0.08, 2)
