@@ -11,6 +11,7 @@ from typing import Any
 
 from lora_unlearn import UnlearnError
 
+from .brake import MESSAGE, Brake, BrakedLogin
 from .guard import Guard, check_bind, is_loopback
 
 HINT = "Try it on the page Draw, or export it for other programs."
@@ -97,7 +98,11 @@ def launch(blocks: Any, host: str, port: int | None, password: str | None) -> st
         _, address, _ = blocks.launch(
             server_name=host, server_port=port, share=False, inbrowser=False, prevent_thread_lock=True, quiet=True,
             show_error=False, auth=(USER, password) if password else None, allowed_paths=[],
-            app_kwargs={"middleware": [Middleware(Guard, names=names)], "docs_url": None, "redoc_url": None},
+            auth_message=MESSAGE,
+            app_kwargs={
+                "middleware": [Middleware(Guard, names=names), Middleware(BrakedLogin, brake=Brake())],
+                "docs_url": None, "redoc_url": None,
+            },
             **wanted,
         )  # fmt: skip
     except OSError as error:

@@ -19,6 +19,9 @@ POLICY = (
 """Tells the browser to ask nobody but this server for anything."""
 OUTSIDE = re.compile(rb'<(?:script|link)\b[^>]*?(?:src|href)="(?:https?:)?//[^"]*"[^>]*>(?:\s*</script>)?')
 """Tags of gradio's page that would load something from elsewhere."""
+NAMED = re.compile(r"/gradio_api/(run|api|call)/")
+"""Routes by which gradio lets programs call a page's events by their names; the page itself needs none of them."""
+FORWARDED = b"x-forwarded-host"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -67,8 +70,10 @@ class Guard:
         """One request."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif self.names is not None and (host_of(scope) not in self.names or is_foreign(scope)):
+        elif (self.names is not None and host_of(scope) not in self.names) or is_foreign(scope):
             await refuse(scope, send)
+        elif NAMED.match(scope["path"]):
+            await refuse(scope, send, 404, b"The page's actions have no names to call.")
         elif scope["type"] == "http":
             await self.app(scope, receive, Cleaner(send))
         else:
@@ -82,19 +87,27 @@ def host_of(scope: Scope) -> str:
 
 
 def is_foreign(scope: Scope) -> bool:
-    """Whether another site's page sent a request: browsers say so with whatever could change something."""
+    """Whether another site's page sent a request: browsers say so with whatever could change something.
+
+    A proxy in front may have put its own name in the place of the page's; then it says which one that was, and no page
+    can say so in its stead without asking first.
+    """
     headers = dict(scope["headers"])
-    origin, host = (headers.get(name, b"").decode("latin-1").lower() for name in (b"origin", b"host"))
-    return bool(origin) and origin not in (f"http://{host}", f"https://{host}")
+    origin, *hosts = (headers.get(name, b"").decode("latin-1").lower() for name in (b"origin", b"host", FORWARDED))
+    return bool(origin) and origin not in {f"{kind}://{host}" for kind in ("http", "https") for host in hosts if host}
 
 
-async def refuse(scope: Scope, send: Send) -> None:
-    """Answer a request for a name that is not ours, or from another site's page."""
+async def refuse(
+    scope: Scope,
+    send: Send,
+    status: int = 421,
+    said: bytes = b"This server answers to this machine's own names and to its own pages alone.",
+) -> None:
+    """Answer a request for a name that is not ours, from another site's page, or for what nobody has to ask."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    said = b"This server answers to this machine's own names and to its own pages alone."
-    await send({"type": "http.response.start", "status": 421, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": said})
 
 
