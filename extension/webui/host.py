@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -174,10 +175,15 @@ def _progress_kept() -> Iterator[None]:
 
 @contextmanager
 def _history_kept() -> Iterator[None]:
-    """Within this block the host does not note a picture's settings as the user's last ones."""
-    before = shared.cmd_opts.no_prompt_history
-    shared.cmd_opts.no_prompt_history = True
+    """Within this block the host does not note a picture's settings as the user's last ones.
+
+    Only the module that draws sees another flag, and under the host's queue nobody else draws: the page's own buttons
+    read the flag elsewhere, and go on as before.
+    """
+    before = processing.cmd_opts
+    processing.cmd_opts = copy.copy(before)
+    processing.cmd_opts.no_prompt_history = True
     try:
         yield
     finally:
-        shared.cmd_opts.no_prompt_history = before
+        processing.cmd_opts = before

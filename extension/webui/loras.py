@@ -31,6 +31,16 @@ def take_out(sd_model: Any) -> None:
                     networks.network_apply_weights(module)
 
 
+def file_of(name: str) -> Path | None:
+    """The file that a LoRA's name in a prompt calls; None if the host knows none."""
+    networks = sys.modules.get("networks")
+    for table in ("available_networks", "available_network_aliases"):
+        found = getattr(networks, table, {}).get(name)
+        if found is not None:
+            return Path(found.filename)
+    return None
+
+
 def forget(path: Path) -> None:
     """Make the host forget what it keeps in memory of a LoRA file, and list its files anew.
 

@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lora_unlearn import UnlearnError
 
-from ..orders import NUMBERS, order_of, promise_of
+from ..orders import NUMBERS, number, order_of, promise_of
 from ..state import State
 from ..studio import Studio
 
@@ -119,10 +119,8 @@ def library_routes(studio: Studio) -> list[Route]:
 
     def suggest(fields: Fields) -> Fields:
         """Words that the loaded checkpoint reads like a concept's."""
-        count = fields.pop("count", 12)
-        if not 1 <= count <= MOST:
-            raise UnlearnError(f"The field 'count' must be from 1 to {MOST}.")
-        return {"suggestions": [asdict(one) for one in studio.suggest(order_of(fields).concept, int(count))]}
+        count = number(fields.pop("count", 12), "count", 1, MOST, whole=True)
+        return {"suggestions": [asdict(one) for one in studio.suggest(order_of(fields).concept, count)]}
 
     def try_prompt(fields: Fields) -> Fields:
         """What an eraser's gate makes of a prompt, without drawing anything."""

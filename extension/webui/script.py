@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,13 +12,16 @@ from modules import scripts
 from modules.ui_common import create_refresh_button
 from modules.ui_components import InputAccordion
 
-from lora_unlearn import Decision, UnlearnError
+from lora_unlearn import Adapter, Decision, Eraser, UnlearnError
+from lora_unlearn.guidance import STRENGTH, STRONGEST
 from lora_unlearn.report.readout import readings
+from lora_unlearn.written import called, written
 
-from . import settings
-from .erasers import SHELF
+from .. import compat
+from . import loras, settings
+from .erasers import SHELF, same
 from .guide import Work, around_sampling
-from .slots import AXES, GATES, NONE, PARTS, STRONGEST, Slot, infotext_of, key, pasted, pasted_enabled, slots_of
+from .slots import AXES, GATES, NONE, PARTS, Slot, infotext_of, key, pasted, pasted_enabled, slots_of
 
 TITLE = "Erase concepts"
 PROBLEM = "Eraser problem"
@@ -44,8 +48,12 @@ class EraserScript(scripts.Script):
     def ui(self, is_img2img: bool) -> list[Any]:
         """The controls; their values arrive in this order wherever values arrive."""
         with InputAccordion(False, label=TITLE, elem_id=self.elem_id("enabled")) as enabled:
-            gr.HTML(f"<p>{ABOUT}</p>")
+            gr.HTML(f"<p>{ABOUT}</p><p>Strength: {STRENGTH}</p>")
             slots = [self._slot_ui(number) for number in range(1, settings.slots() + 1)]
+        names = [name for name, _, _ in slots]
+        for event in (enabled.change, getattr(gr.context.Context.root_block, "load", None)):
+            if event is not None:  # an eraser that was made meanwhile is offered without a restart
+                compat.on(event, partial(_fresh, len(names)), None, names)
         self.infotext_fields: list[tuple[Any, Any]] = [(enabled, pasted_enabled)]
         for number, (name, strength, gate) in enumerate(slots, 1):
             self.infotext_fields += [
@@ -93,8 +101,11 @@ class EraserScript(scripts.Script):
         except UnlearnError as error:
             refuse(p, str(error))
             return
-        for name in in_prompt(p) & {slot.name for slot in slots if slot.works}:
-            p.comment(f"The eraser {name!r} stands in the prompt too, as a LoRA, and so it works twice.")
+        for name, lora in twice(p, [slot.name for slot in slots if slot.works], erasers):
+            note(
+                p,
+                f"The eraser {name!r} stands in the prompt too, as <lora:{lora}>, and so it works twice; take one out.",
+            )
         if erasers:
             p.lora_unlearn_work = Work(erasers, partial(complain, p), partial(note, p))
             p.lora_unlearn_slots = slots
@@ -107,10 +118,33 @@ class EraserScript(scripts.Script):
             p.extra_generation_params.update(decided(work, p.lora_unlearn_slots, len(ps.samples)))
 
 
-def in_prompt(p: Any) -> set[str]:
-    """The LoRAs that a job's prompts name."""
-    named = (getattr(p, "extra_network_data", None) or {}).get("lora", [])
-    return {str(lora.positional[0]) for lora in named if lora.positional}
+def twice(p: Any, names: Sequence[str], erasers: Sequence[Eraser]) -> list[tuple[str, str]]:
+    """Erasers at work that a job's prompts call as LoRAs, too: each name, and the LoRA's, which may be another one."""
+    listed = (getattr(p, "extra_network_data", None) or {}).get("lora", [])
+    files = {str(lora.positional[0]): loras.file_of(str(lora.positional[0])) for lora in listed if lora.positional}
+    return [
+        (name, lora)
+        for lora, path in files.items()
+        for name, eraser in zip(names, erasers, strict=True)
+        if path is not None and _holds(path, eraser.adapter)
+    ]
+
+
+def _holds(path: Path, adapter: Adapter) -> bool:
+    """Whether a LoRA file is an eraser's own, or was exported from it or from one for the same thing."""
+    try:
+        if SHELF.is_eraser(path):
+            return same(SHELF.read(path), adapter)
+    except UnlearnError:
+        return False  # the host says what it thinks of a damaged file
+    found = written(path)
+    return found is not None and found.family == adapter.family and called(adapter.concept) in found.concept.split(", ")
+
+
+def _fresh(count: int) -> list[Any] | Any:
+    """The list of erasers for each slot, as it is now."""
+    updates = [gr.update(**_choices()) for _ in range(count)]
+    return updates if count > 1 else updates[0]
 
 
 def _choices() -> dict[str, Any]:
@@ -164,5 +198,5 @@ def _told(work: Work, place: int, picture: int) -> str | None:
     for each in work.passes:
         for decisions in each.decisions(picture):
             decision: Decision = decisions[place]
-            texts.append(readings([""], [[[decision]]])[0].verdict)
+            texts.append(readings([""], [[[decision]]])[0].words)
     return " / ".join(dict.fromkeys(texts)) or None

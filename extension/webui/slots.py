@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_unlearn import Eraser, UnlearnError
+from lora_unlearn.guidance import STRONGEST
 
 from .erasers import SHELF
 
 NONE = "none"
 GATES = ("auto", "on", "off")
-STRONGEST = 3.0
 WIDTH = 3
 """Values of one slot: eraser, strength, gate."""
 PARTS = ("", "strength", "gate")
@@ -71,15 +71,20 @@ def _changed(slot: Slot, axes: Mapping[str, Any]) -> Slot:
 def _slot(name: Any, strength: Any = 1.0, gate: Any = "auto") -> Slot:
     try:
         number = float(strength)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
+    of = f"of the eraser {str(name)[:60]!r}"
     if not 0 <= number <= STRONGEST:
-        raise UnlearnError(
-            f"The strength of the eraser {name!r} must be a number from 0 to {STRONGEST:g}, not {strength!r}."
-        )
+        raise UnlearnError(f"The strength {of} must be a number from 0 to {STRONGEST:g}, not {_short(strength)}.")
     if gate not in GATES:
-        raise UnlearnError(f"The gate of the eraser {name!r} must be one of {', '.join(GATES)}, not {gate!r}.")
+        raise UnlearnError(f"The gate {of} must be one of {', '.join(GATES)}, not {_short(gate)}.")
     return Slot(str(name), number, gate)
+
+
+def _short(value: Any) -> str:
+    """A value as it was sent, or what kind of value it is where that would fill the page."""
+    told = repr(value) if isinstance(value, (str, float)) else type(value).__name__
+    return told if len(told) <= 60 else f"{told[:60]}..."
 
 
 def key(number: int, part: str = "") -> str:

@@ -67,6 +67,24 @@ def test_an_open_gate_at_strength_one_is_the_eraser_as_an_ordinary_lora(server, 
     assert furthest(ours.pictures, server.draw(CAT, cfg_scale=1.0).pictures) > 50
 
 
+def test_an_eraser_that_stands_in_the_prompt_too_is_told_of_whatever_it_is_called(server, cat, dog):
+    exported = server.call("/lora-unlearn/v1/export", {"name": cat, "new": "quite another name"})["name"]
+    others = server.call("/lora-unlearn/v1/export", {"name": dog, "new": "some more"})["name"]
+    both = server.draw(f"{CAT} <lora:{exported}:1>", True, cat, 1.0, "on")
+    assert f"The eraser '{cat}' stands in the prompt too, as <lora:{exported}>, and so it works twice" in problem(both)
+    for prompt, *values in (
+        (f"{CAT} <lora:{others}:1>", True, cat, 1.0, "on"),
+        (f"{CAT} <lora:{exported}:1>", True, cat, 1.0, "off"),
+        (CAT, True, cat, 1.0, "on"),
+    ):
+        assert "Eraser problem" not in server.draw(prompt, *values).infotexts[0]
+
+
+def problem(drawn):
+    """What the infotext says of an eraser's problem, without the infotext's own marks."""
+    return drawn.infotexts[0].partition("Eraser problem: ")[2].replace("\\", "")
+
+
 @pytest.mark.parametrize("strength", [1.0, 2.0])
 def test_every_picture_of_a_batch_has_a_decision_of_its_own(server, cat, strength):
     mixed = f"{DOG} || {CAT}"
@@ -128,6 +146,9 @@ def test_an_eraser_for_another_family_is_refused_in_one_sentence(server, cat):
         ([True, "../cat", 1.0, "auto"], "There is no eraser '../cat' any more"),
         ([True, "cat", "much", "auto"], "must be a number from 0 to 3, not 'much'"),
         ([True, "cat", float("nan"), "auto"], "must be a number from 0 to 3"),
+        ([True, "cat", -5, "auto"], "must be a number from 0 to 3"),
+        ([True, "cat", 10**400, "auto"], "must be a number from 0 to 3, not int"),
+        ([True, "x" * 300, 1.0, "auto"], f"There is no eraser '{'x' * 60}' any more"),
         ([True, "cat", 1.0, "ajar"], "must be one of auto, on, off, not 'ajar'"),
     ],
 )

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.webui]
 
 CHROME, DRIVER = which("chromium") or which("google-chrome"), which("chromedriver")
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1400")
+LAPTOP = (1366, 768)
 PATIENCE = 600
 """Seconds that anything may take, on a machine with much else to do."""
 CAT = "a photo of a cat"
@@ -34,6 +35,10 @@ TYPE = """
 const box = arguments[0], proto = box.tagName === 'TEXTAREA' ? HTMLTextAreaElement : HTMLInputElement
 Object.getOwnPropertyDescriptor(proto.prototype, 'value').set.call(box, arguments[1])
 box.dispatchEvent(new Event('input', {bubbles: true})); box.dispatchEvent(new Event('change', {bubbles: true}))
+"""
+OFFERED = """
+arguments[0].blur(); arguments[0].focus()
+return [...document.querySelectorAll('ul.options li')].map(e => e.textContent.replace('\u2713', '').trim())
 """
 
 
@@ -75,6 +80,14 @@ class Page:
         """Open one of the page's tabs."""
         self.click("#tabs > .tab-nav > button", tab)
         self.driver.execute_script("window.scrollTo(0, 0)")
+
+    def offers(self, name):
+        """Wait until the accordion's list has an eraser in it."""
+        field = self.until("[id$='txt2img_erase_concepts_name_1'] input")
+        end = time.monotonic() + PATIENCE
+        while name not in self.driver.execute_script(OFFERED, field):
+            assert time.monotonic() < end, f"{name} is not in the list"
+            time.sleep(1)
 
     def idle(self):
         """Wait until nothing is being drawn."""
@@ -132,8 +145,7 @@ def test_a_concept_is_erased_exported_and_used_by_the_accordion(page):
     for name, number in {"width": 128, "height": 128, "cfg_scale": 5, "seed": 1}.items():
         page.type(f"#txt2img_{name} input[type=number]", str(number))
     page.click("#script_txt2img_erase_concepts_enabled .label-wrap")
-    page.click("[id$='erase_concepts_refresh_1']")
-    time.sleep(1)
+    page.offers("cat")  # without the button that refreshes the list
     page.type("[id$='txt2img_erase_concepts_name_1'] input", "cat")
     page.driver.execute_script(
         "arguments[0].dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', code: 'Enter', bubbles: true}))",
@@ -143,7 +155,46 @@ def test_a_concept_is_erased_exported_and_used_by_the_accordion(page):
     page.until("#html_info_txt2img", holds="Eraser 1 decision")
     page.idle()
     page.shoot("accordion")
-    assert "open, score" in page.find("#html_info_txt2img").text
+    assert "open, erases it" in page.find("#html_info_txt2img").text
+
+
+def test_a_page_that_is_loaded_anew_offers_every_eraser(page):
+    folder = page.server.data / "models" / "lora-unlearn"
+    first = Page(page.server, page.driver)
+    made = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+    (folder / "copied meanwhile.safetensors").write_bytes(made.read_bytes())
+    again = Page(page.server, page.driver)
+    again.open(first.find("#tabs > .tab-nav > button:first-child").text)
+    again.click("#script_txt2img_erase_concepts_enabled .label-wrap")
+    again.offers("copied meanwhile")
+    again.click("#script_txt2img_erase_concepts_enabled .label-wrap")
+    (folder / "copied meanwhile.safetensors").unlink()
+
+
+EDGES = "const box = arguments[0].getBoundingClientRect(); return [box.top, box.bottom]"
+
+
+def test_what_a_button_says_is_on_a_laptops_screen(page):
+    page.driver.set_window_size(*LAPTOP)
+    try:
+        page = Page(page.server, page.driver)
+        page.open("Erase concept")
+        for tab, button, place, said in (
+            ("Erase", "erase", "note", "concept is empty"),
+            ("My erasers", "rename", "library_written", "new name is empty"),
+            ("My erasers", "delete", "library_note", "Delete the eraser"),
+            ("My erasers", "delete_no", "table", "erases"),
+        ):
+            page.click("#lora_unlearn_pages > .tab-nav > button", tab)
+            time.sleep(2)
+            page.click(f"#lora_unlearn_{button}")
+            page.until(f"#lora_unlearn_{place}", holds=said)
+            page.shoot(f"laptop-{button}")
+            if place != "table":
+                top, bottom = page.driver.execute_script(EDGES, page.find(f"#lora_unlearn_{place}"))
+                assert 0 <= top < bottom <= page.driver.execute_script("return window.innerHeight"), button
+    finally:
+        page.driver.set_window_size(1400, 1400)
 
 
 BLUR = "arguments[0].focus(); arguments[0].blur(); arguments[0].dispatchEvent(new Event('blur'))"

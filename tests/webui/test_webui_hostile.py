@@ -98,7 +98,9 @@ def test_an_eraser_that_is_deleted_while_it_is_selected(server, cat):
         (b'{"concept": ["a"]}', "must be a string"),
         (b"null", "must be a JSON object"),
         (b'{"concept": "a", "previews": 1}', "must be a boolean"),
-        (b'{"concept": "a", "seed": -1}', "must be a number from"),
+        (b'{"concept": "a", "seed": -2}', "must be a number from"),
+        (b'{"concept": "a", "rank": 1.5}', "must be a whole number from"),
+        (b'{"concept": "a", "iterations": ' + b"9" * 400 + b"}", "must be a number from"),
         (b'{"concept": "a", "pictures": 1000000}', "must be a number from"),
     ],
     ids=lambda value: value[:30] if isinstance(value, bytes) else "",
@@ -109,6 +111,37 @@ def test_more_bad_requests(server, body, sentence):
     assert status == 400 and sentence in answer["detail"]
     assert answer["detail"].count(". ") == 0
     assert server.said().count("Traceback") == before
+
+
+@pytest.mark.parametrize(
+    ("route", "fields", "sentence"),
+    [
+        ("resume", {"pictures": 1.5}, "pictures on the sheet must be a whole number"),
+        ("resume", {"pictures": -5}, "pictures on the sheet must be a number"),
+        ("resume", {"name": "x" * 300}, "is too long"),
+        ("resume", {"false_open_rate": 10**400}, "share of mistakes must be a number"),
+        ("export", {"name": "x" * 300}, "is too long"),
+        ("export", {"name": "cat", "new": "x" * 300}, "is too long"),
+        ("export", {"name": "cat", "new": "x" * 5000}, "is too long"),
+        ("try", {"name": "x" * 300, "prompt": "a cat"}, "is too long"),
+        ("suggest", {"concept": "cat", "count": 1.5}, "must be a whole number"),
+        ("suggest", {"concept": "cat", "count": -5}, "must be a number from 1 to 100"),
+        ("suggest", {"concept": "cat", "count": 10**400}, "must be a number from 1 to 100"),
+    ],
+)
+def test_every_field_of_every_route_is_bounded(server, cat, route, fields, sentence):
+    before = server.said().count("Traceback")
+    status, answer = server.ask(f"{API}/{route}", fields)
+    assert status == 400 and sentence in answer["detail"], answer
+    assert len(answer["detail"]) < 300 and server.said().count("Traceback") == before
+    assert server.call(f"{API}/status")["phase"] != "running"
+
+
+def test_the_tabs_actions_have_no_names_to_call(server, cat):
+    for path in ("run/_delete", "api/_delete", "api/_delete/", "call/_delete", "gradio_api/call/_delete"):
+        status, _ = server.ask(f"/{path}", {"data": [cat]})
+        assert status >= 400
+    assert cat in [entry["name"] for entry in server.call(f"{API}/list")["erasers"]]
 
 
 @pytest.mark.parametrize("words", ["\ud800", "a\u0000b", "a\nb", "CON", "a/b\\c:d", "..", "\u202ecat", "\U0001f408"])

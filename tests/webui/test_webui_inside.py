@@ -91,6 +91,14 @@ def test_a_unet_that_the_host_compiles_is_erased_from_too(server, cat):
         server.call("/test/compiled", {"on": False})
 
 
+def test_the_tabs_own_pictures_are_not_the_users_last_one(server):
+    server.draw(DOG)
+    last = (server.data / "params.txt").read_text()
+    assert DOG in last
+    assert server.call("/test/draws", {})["remembers"] == [True]
+    assert (server.data / "params.txt").read_text() == last
+
+
 def test_gradients_reach_the_adapter(server):
     found = server.call("/test/slopes", {})
     assert found["finite"]
@@ -125,10 +133,10 @@ def test_a_gate_that_probes_the_network_works_too(server, cat):
     replace(made, gate=Gate(step=0.2, threshold=0.5)).save(folder / "probing.safetensors")
     for strength in (1.0, 2.0):
         erased = server.draw(CAT, True, "probing", strength, "auto", batch_size=2)
-        assert all("open, score" in text and "threshold 0.50" in text for text in erased.infotexts)
+        assert all("open, erases it" in text for text in erased.infotexts)
         assert not same(erased.pictures, server.draw(CAT, batch_size=2).pictures)
         closed = server.draw(DOG, True, "probing", strength, "auto", batch_size=2)
-        assert all("closed, score" in text for text in closed.infotexts)
+        assert all("closed, changes nothing" in text for text in closed.infotexts)
         assert same(closed.pictures, server.draw(DOG, batch_size=2).pictures)
     (folder / "probing.safetensors").unlink()
 
@@ -147,8 +155,8 @@ def test_a_second_look_by_the_hosts_own_network(server):
             erased, closed = (
                 server.draw(prompt, True, name, strength, "auto", batch_size=2, cfg_scale=cfg) for prompt in (CAT, DOG)
             )
-            assert all("open, score" in text for text in erased.infotexts)
-            assert all("closed, score" in text for text in closed.infotexts)
+            assert all("open, erases it" in text for text in erased.infotexts)
+            assert all("closed, changes nothing" in text for text in closed.infotexts)
             assert not same(erased.pictures, server.draw(CAT, batch_size=2, cfg_scale=cfg).pictures)
             assert same(closed.pictures, server.draw(DOG, batch_size=2, cfg_scale=cfg).pictures)
     answer = server.call("/lora-unlearn/v1/try", {"name": name, "prompt": CAT})

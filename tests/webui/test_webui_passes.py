@@ -40,7 +40,7 @@ def test_hires_fix_with_guidance(server, cat, strength):
 
 def test_a_second_prompt_for_hires_fix_has_a_decision_of_its_own(server, cat):
     erased = server.draw(DOG, *ON, hr_prompt=CAT, **hires(server))
-    assert "closed, score" in erased.infotexts[0] and "/ open, score" in erased.infotexts[0]
+    assert "closed, changes nothing" in erased.infotexts[0] and "/ open, erases it" in erased.infotexts[0]
 
 
 def test_img2img_and_inpainting(server, cat):
@@ -63,14 +63,14 @@ def test_prompts_joined_by_and(server, cat):
         for strength in (1.0, 2.0):
             erased = server.draw(joined, True, cat, strength, "auto", batch_size=count)
             assert furthest(plain.pictures, erased.pictures) > 30
-            assert "closed, score" in erased.infotexts[0] and "open, score" in erased.infotexts[0]
+            assert "closed, changes nothing" in erased.infotexts[0] and "open, erases it" in erased.infotexts[0]
     others = f"{DOG} AND a photo of a bird"
     assert same(server.draw(others, batch_size=2).pictures, server.draw(others, *ON, batch_size=2).pictures)
 
 
 def test_a_prompt_that_changes_on_the_way(server, cat):
     turned = server.draw("a photo of a [dog:cat:0.5]", *ON, steps=8)
-    assert "closed, score" in turned.infotexts[0] and "/ open, score" in turned.infotexts[0]
+    assert "closed, changes nothing" in turned.infotexts[0] and "/ open, erases it" in turned.infotexts[0]
     assert not same(turned.pictures, server.draw("a photo of a [dog:cat:0.5]", steps=8).pictures)
 
 

@@ -37,7 +37,7 @@ def test_a_prompt_is_tried_without_a_picture(server, cat):
     closed = server.call(f"{API}/try", {"name": cat, "prompt": DOG})
     assert not closed["open"] and closed["score"] < closed["threshold"] <= opened["score"]
     decided = server.draw(DOG, True, cat, 1.0, "auto")
-    assert f"score {closed['score']:.2f}, threshold {closed['threshold']:.2f}" in decided.infotexts[0]
+    assert 'Eraser 1 decision: "closed, changes nothing"' in decided.infotexts[0]  # in words; numbers are noise there
     assert server.call("/test/marks", {}) == marks
     assert same(plain.pictures, server.draw(DOG).pictures)
 

@@ -22,6 +22,7 @@ UNET = {A1111: LDM, REFORGE: PATCHED, **dict.fromkeys(BACKEND, "backend/nn/unet.
 BLOCKS = {family: file.replace("diffusionmodules/openaimodel", "attention") for family, file in UNET.items()}
 LORA = {family: "extensions-builtin/Lora/networks.py" for family in OWN_LDM}
 LORA |= {family: "extensions-builtin/sd_forge_lora/networks.py" for family in BACKEND}
+NETWORK = {family: file.replace("networks", "network") for family, file in LORA.items()}
 FLAGS = {family: file.replace("networks", "preload") for family, file in LORA.items()}
 
 TOUCHED: list[tuple[tuple[str, ...], str | dict[str, str], str]] = [
@@ -31,6 +32,7 @@ TOUCHED: list[tuple[tuple[str, ...], str | dict[str, str], str]] = [
     (ANY, "modules/options.py", "add_option OptionInfo needs_reload_ui"),
     (ANY, "modules/shared_state.py", "begin end interrupted job_count job_no sampling_step sampling_steps textinfo"),
     (ANY, "modules/shared_options.py", "sd_model_checkpoint CLIP_stop_at_last_layers"),
+    (ANY, "modules/processing.py", "cmd_opts"),
     (ANY, "modules/cmd_args.py", "--api --nowebui --api-auth --no-prompt-history"),
     (ANY, FLAGS, "--lora-dir"),
     (ANY, "modules/paths_internal.py", "models_path"),
@@ -65,7 +67,8 @@ TOUCHED: list[tuple[tuple[str, ...], str | dict[str, str], str]] = [
     (ANY, "scripts/xyz_grid.py", "AxisOption axis_options label"),
     (ANY, UNET, "in_channels input_blocks middle_block output_blocks forward in_layers emb_layers"),
     (ANY, BLOCKS, "transformer_blocks attn2 to_k to_v"),
-    (ANY, LORA, "load_networks list_available_networks"),
+    (ANY, LORA, "load_networks list_available_networks available_networks available_network_aliases"),
+    (ANY, NETWORK, "filename"),
     (OWN_LDM, "modules/sd_models.py", "reload_model_weights"),
     (OWN_LDM, "modules/sd_hijack_clip.py", "tokenizer tokenize wrapped"),
     (OWN_LDM, "modules/sd_hijack_open_clip.py", "tokenizer tokenize"),
@@ -124,7 +127,7 @@ def missing(home: Path) -> list[str]:
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """Every name that a file defines or sets, on whatever object, and every string in it; empty without the file."""
+    """Every name that a file defines, imports or sets, and every string in it; empty without the file."""
     if not path.is_file():
         return frozenset()
     found = set[str]()
@@ -136,6 +139,8 @@ def names_in(path: Path) -> frozenset[str]:
             found.add(node.name)
         elif isinstance(node, ast.arg):
             found.add(node.arg)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name)
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.add(node.id if isinstance(node, ast.Name) else node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):

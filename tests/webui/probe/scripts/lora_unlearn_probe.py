@@ -124,11 +124,13 @@ def slopes(denoiser):
 
 
 def draws():
-    """A picture as the tab draws them."""
-    sampling = sys.modules["lora_unlearn"].Sampling(steps=6, guidance_scale=5.0)
+    """A picture as the tab draws them, and whether the page may still ask for its last settings meanwhile."""
+    sampling, asked = sys.modules["lora_unlearn"].Sampling(steps=6, guidance_scale=5.0), []
     with part("host").WebHost().lend("a test") as checkpoint:
-        picture = checkpoint.draw([CAT], [3], sampling)[0]
-    return {"picture": np.asarray(picture.image).tolist()}
+        picture = checkpoint.draw(
+            [CAT], [3], sampling, report=lambda *done: asked.append(not shared.cmd_opts.no_prompt_history)
+        )[0]
+    return {"picture": np.asarray(picture.image).tolist(), "remembers": asked}
 
 
 def lent(check):
