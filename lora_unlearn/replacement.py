@@ -98,7 +98,7 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     found = torch.cat([_strongest(text, direction) for text in texts])
     means = torch.cat([_mean(louder(text, scale)) for text in texts])
     centre = means.mean(0)
-    close = torch.nn.functional.cosine_similarity(means - centre, _mean(louder(named, scale)).mean(0) - centre, dim=1)
+    close = torch.nn.functional.cosine_similarity(means - centre, _mean(louder(named, scale)).mean(0) - centre, dim=-1)
     other = found <= (found.median() + own) / 2
     return [nouns[i] for i in close.argsort(descending=True).tolist() if other[i]]
 
