@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from extension_parts import NAME, part
@@ -256,6 +257,10 @@ def test_before_and_after_is_drawn_for_a_kept_eraser(erased):
     erased.show("cat", 1)
     state = erased.join(60)
     assert state.phase == "done" and len(state.pairs) == 4 and state.eraser == "cat"
+    shown = part("panels").sheet(state)
+    assert 0 < shown.count(">at 0.5</span>") < shown.count(">after</span>") == 4 and "under Draw instead" in shown
+    state.adapter.concept = replace(state.adapter.concept, replace_with="tree")
+    assert "under Draw instead" not in part("panels").sheet(state)
 
 
 def test_an_eraser_of_another_family_is_refused(erased):
@@ -386,11 +391,9 @@ assert not [name for name in sys.modules if name.startswith(("modules", "{NAME}"
 
 @pytest.mark.parametrize("also", ["", "kitten, tomcat"])
 def test_the_order_reaches_the_file(studio, order, also):
-    studio.erase(order(also=also, replace_with="dog", keep="tiger", pictures=1, seed="7", learning_rate="0.08", rank=2))
+    studio.erase(order(also=also, replace_with="dog", keep="tiger", seed="7", learning_rate="0.08", rank=2))
     assert studio.join(60).phase == "done"
     adapter = studio.library.load("cat")
     assert adapter.concept.also == tuple(also.split(", ") if also else ())
     assert (adapter.concept.replace_with, adapter.concept.keep) == ("dog", ("tiger",))
-    shown = part("panels").sheet(studio.state)
-    assert ">at 0.5</span>" in shown and "under Draw instead" not in shown
     assert (adapter.settings.seed, adapter.settings.learning_rate, adapter.settings.rank) == (7, 0.08, 2)
