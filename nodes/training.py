@@ -143,8 +143,9 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order, stages: Stages) -> A
     show(f"{stages.subject}: loading the model")
     settings, expected = _planned(denoiser, order)
     shown, interrupted = _Shown(denoiser, order, expected, stages), comfy.model_management.processing_interrupted
-    unfinished: list[Adapter] = []
-    kept = time.monotonic()
+    begun = CACHE.get_partial(key, order.keep_on_disk)
+    unfinished, kept = list[Adapter](), time.monotonic()
+    stages.then = stages.then if begun is None else "Run continues"
 
     def save(adapter: Adapter) -> None:
         nonlocal kept
@@ -164,7 +165,7 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order, stages: Stages) -> A
             settings,
             report=shown.report,
             stop=interrupted,
-            resume=CACHE.get_partial(key, order.keep_on_disk),
+            resume=begun,
             calibrated=shown.calibrating(),
             save=save,
             promise=order.promise,

@@ -60,27 +60,6 @@ def test_a_training_shows_how_far_it_is_and_what_is_left(first):
     assert len(bar) > 4 and bar == sorted(bar) and bar[-1][0] <= bar[-1][1]  # newer hosts show ten moves a second
 
 
-STAGES = [
-    "reading prompts", "recording", "training", "sketching", "calibrating the gate", "looking for further words",
-    "looking for neighbours", "drawing before and after",
-]  # fmt: skip
-
-
-def test_every_stage_is_named_and_counted_and_the_bar_never_goes_back(live):
-    outcome = done(live.run(one_node(count=1, concept="truck", preset="balanced", vae=("1", 2))))
-    texts = [text for node, text in outcome.texts if node == "2"]
-    counted = [re.fullmatch(r"Erasing truck: (\D+) (\d+) of (\d+).*", text) for text in texts]
-    assert list(dict.fromkeys(found[1] for found in counted if found)) == STAGES
-    assert {found[1] for found in counted if found and found[2] == found[3]} >= {*STAGES} - {
-        "reading prompts",
-        "training",
-    }
-    bar = [value / most for node, value, most in outcome.steps if node == "2"]
-    assert bar == sorted(bar) and bar[-1] == 1
-    before = [text for text in texts if "drawing before and after" in text]
-    assert before[0].endswith("0 of 6") and before[-1].endswith("6 of 6")
-
-
 def change(graph, node, **values):
     """The same graph with other values of one node."""
     kind, inputs = graph[node]
@@ -270,3 +249,24 @@ def test_a_missing_text_encoder_is_told_before_anything_runs(live):
     answer = live.run(graph)
     assert answer.end == "refused" and answer.data["node_errors"]["2"]["errors"][0]["details"] == "clip"
     done(live.run(plain(count=1)))
+
+
+STAGES = [
+    "reading prompts", "recording", "training", "sketching", "calibrating the gate", "looking for further words",
+    "looking for neighbours", "drawing before and after",
+]  # fmt: skip
+
+
+def test_every_stage_is_named_and_counted_and_the_bar_never_goes_back(live):
+    outcome = done(live.run(one_node(count=1, concept="truck", preset="balanced", vae=("1", 2))))
+    texts = [text for node, text in outcome.texts if node == "2"]
+    counted = [re.fullmatch(r"Erasing truck: (\D+) (\d+) of (\d+).*", text) for text in texts]
+    assert list(dict.fromkeys(found[1] for found in counted if found)) == STAGES
+    assert {found[1] for found in counted if found and found[2] == found[3]} >= {*STAGES} - {
+        "reading prompts",
+        "training",
+    }
+    bar = [value / most for node, value, most in outcome.steps if node == "2"]
+    assert bar == sorted(bar) and bar[-1] == 1
+    before = [text for text in texts if "drawing before and after" in text]
+    assert before[0].endswith("0 of 6") and before[-1].endswith("6 of 6")

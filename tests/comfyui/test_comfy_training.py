@@ -69,10 +69,11 @@ def test_an_interruption_keeps_the_partial_adapter_and_goes_on_from_it(
     import comfy.model_management as management
 
     training, told, order = pack("nodes.training"), [], replace(order, keep_on_disk=on_disk)
+    cancelled_at = "training 5 of 12"
 
     def read(text):
         told.append(text)
-        if "training 5 of 12" in text:
+        if cancelled_at in text:
             management.interrupt_current_processing()
 
     monkeypatch.setattr(pack("nodes.stages"), "show", read)
@@ -84,6 +85,10 @@ def test_an_interruption_keeps_the_partial_adapter_and_goes_on_from_it(
     kept = training.CACHE.get_partial(key, on_disk)
     assert kept.partial and kept.iterations == 5
     assert bool(list(pack("nodes.cache").cache_folder().glob("*.partial.safetensors"))) == on_disk
+    cancelled_at = "recording 2 of 6"
+    with torch.inference_mode(), pytest.raises(management.InterruptProcessingException):
+        training.train_eraser(demo.model, demo.clip, order)
+    assert told[-1] == "Erasing cat: stopped at 2 of 6 (recording); Run continues"
     monkeypatch.undo()
     with torch.inference_mode():
         adapter = training.train_eraser(demo.model, demo.clip, order)
