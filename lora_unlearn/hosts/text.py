@@ -88,7 +88,7 @@ def _own_sd3(pipe: Any, prompts: list[str]) -> Conditioning:
 
 
 def _own_flux(pipe: Any, prompts: list[str]) -> Conditioning:
-    hidden, pooled, _ = pipe.encode_prompt(prompts)
+    hidden, pooled, _ = pipe.encode_prompt(prompts, None)
     return Conditioning({"text": hidden, "pooled": pooled})
 
 
