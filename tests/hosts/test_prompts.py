@@ -73,7 +73,7 @@ def own_rows(pipe, words):
         "sd": lambda: pipe.encode_prompt(words, "cpu", 1, False),
         "sdxl": lambda: pipe.encode_prompt(words, do_classifier_free_guidance=False),
         "sd3": lambda: pipe.encode_prompt(words, None, None, do_classifier_free_guidance=False),
-        "flux": lambda: pipe.encode_prompt(words),
+        "flux": lambda: pipe.encode_prompt(words, None),
     }
     with torch.no_grad():
         return ways[text.kind_of(pipe)]()[0]
