@@ -117,7 +117,7 @@ class EraseConcept(io.ComfyNode):
         if off:
             return io.NodeOutput(model, adapter or ExecutionBlocker(NOT_TRAINED), ui=told(OFF))
         if adapter is not None:
-            shows = told("\n".join(kept(adapter, at_work(strength, gate))))
+            shows = told("\n".join(kept(adapter, at_work(strength, gate), vae is not None)))
             return io.NodeOutput(applied(model, clip, adapter, strength, gate), adapter, ui=shows)
         return made(cls, model, clip, vae, order, strength, gate)
 

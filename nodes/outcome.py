@@ -23,9 +23,10 @@ def outcome(
     return [*notices(adapter.concept, TOGETHER), *set_aside(adapter, own), *gate_promise(adapter), *also]
 
 
-def kept(adapter: Adapter, how: str = "") -> list[str]:
+def kept(adapter: Adapter, how: str = "", sheet: bool = False) -> list[str]:
     """What a node says of an eraser that was there before."""
     work = f", at work with {how}" if how else ""
+    work += "; a sheet below is still of the strength that stands on it" if sheet else ""
     said = f"Eraser for {adapter.concept.name}: kept from before, not trained again{work}"
     return [*notices(adapter.concept, TOGETHER), said, *gate_promise(adapter)]
 
