@@ -212,7 +212,7 @@ def test_diffusers_loads_our_files_as_ordinary_loras(denoiser, selector, form, t
     if selector == "context" and denoiser.prediction_type != "flow":
         selector = "cross_kv"
     shapes = {name: target.shape for name, target in denoiser.linears(selector).items()}
-    lora = random_lora(shapes, ranks=(2, 3), scales=(1.0, 3.0))  # trained layers have scales, joined ones ranks of their own
+    lora = random_lora(shapes, ranks=(2, 3), scales=(1.0, 3.0))  # trained layers have scales, joined ones own ranks
     predict, bare, adapted = predictions(denoiser, lora, selector)
     path = tmp_path / "eraser.safetensors"
     write_safetensors(path, form(lora, denoiser.family), {"format": "pt"})
