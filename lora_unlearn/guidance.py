@@ -2,14 +2,14 @@
 
 E = E_base + s * g * (E_lora - E_base) on the positive rows, before the host combines rows in its own way
 (arXiv 2508.05755, with s = 1 - w). Whatever the host does with its rows afterwards stays the host's.
-With s = 1 the mixture is the adapter's own prediction, and the host's one evaluation makes it.
+With s = 1 the mixture is the adapter's own prediction, and the host's one evaluation makes it. Of several erasers
+that are open for one row E_lora is the prediction with all of them, each in proportion to its strength.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -20,14 +20,14 @@ from .adapter import Adapter
 from .decisions import Decision, Looking, decide
 from .denoiser import Conditioning
 from .detectors import DETECTORS
-from .errors import UnlearnError
+from .mixture import Mixture, Worker
 
 Mode = Literal["auto", "on", "off"]
 STRONGEST = 3.0
 """The highest strength that an interface offers."""
 STRENGTH = (
     "0 draws as without the eraser, 1 erases; at 0.5 much of the concept stays. Above 1 steers further away. Anything "
-    "but 0 and 1 makes an erased picture take half as long again, as does each of two erasers that it opens."
+    "but 0 and 1 makes an erased picture take half as long again."
 )
 """What the strength does, in the words of every interface; `docs/results.md` has the figures."""
 
@@ -71,33 +71,6 @@ class Call(Protocol):
         ...
 
 
-@dataclass
-class _Worker:
-    eraser: Eraser
-    decisions: list[Decision] = field(default_factory=list)
-    changes: dict[int, Tensor] = field(default_factory=dict)
-    """What the adapter changes for a picture at this very step, where the probe has just measured it."""
-    heard: bool = False
-
-    @contextmanager
-    def adapted(self, scale: Tensor) -> Iterator[None]:
-        """Around an evaluation with the adapter switched on for rows.
-
-        Raises:
-            UnlearnError: if the network never asked for the adapter's residual; later in a run a cache may stand in.
-        """
-        adapter = self.eraser.adapter
-        adapter.lora.heard = False
-        with adapter.lora.rows(scale):
-            yield
-        self.heard = self.heard or adapter.lora.heard
-        if not self.heard:
-            raise UnlearnError(
-                f"The network went round the eraser for {adapter.concept.name!r}, so the concept would be drawn; "
-                "switch off what replaces or caches the network's attention layers."
-            )
-
-
 def asked_for(erasers: Sequence[Eraser]) -> list[str]:
     """The prompts that gates compare with, which a host must have encoded: none where the text alone decides."""
     asking = [e.adapter for e in erasers if e.mode == "auto" and e.strength != 0 and e.adapter.gate.asks_network]
@@ -132,7 +105,7 @@ class Guidance:
         look: Looking | None = None,
     ) -> None:
         self.encode, self.look = encode, look
-        self.workers = [_Worker(eraser) for eraser in erasers if eraser.strength != 0]
+        self.workers = [Worker(eraser) for eraser in erasers if eraser.strength != 0]
         self.steps = steps
         self.text: Tensor | None = None
         self.evaluations: list[float] = []
@@ -158,13 +131,16 @@ class Guidance:
             for worker in self.workers:
                 self._begin(worker, call)
         probing = [worker for worker in self.workers if self._must_probe(worker, index)]
-        alone = self._alone(call) if not probing else torch.zeros(len(call.conditioning), dtype=torch.bool)
-        base = self._base(call, alone)
+        mixture = Mixture.of(self.workers, call)
+        inside = mixture.top == 1 if not probing else torch.zeros_like(mixture.top, dtype=torch.bool)
+        base = self._base(call, mixture, inside)
         for worker in probing:
             self._probe(worker, call, base)
-        return self._mix(base, call, alone)
+        if probing:
+            mixture = Mixture.of(self.workers, call)
+        return self._mix(base, call, mixture, (mixture.top != 0) & ~inside)
 
-    def _begin(self, worker: _Worker, call: Call) -> None:
+    def _begin(self, worker: Worker, call: Call) -> None:
         """Decide what can be decided before the first step: by mode, by the prompt's text, or by a second look."""
         count, worker.changes = len(call.positive), {}
         if worker.eraser.mode != "auto":
@@ -173,31 +149,17 @@ class Guidance:
             return
         worker.decisions = decide(worker.eraser.adapter, call.conditioning[call.positive], self.look)
 
-    def _must_probe(self, worker: _Worker, index: int) -> bool:
+    def _must_probe(self, worker: Worker, index: int) -> bool:
         undecided = any(decision.open is None for decision in worker.decisions)
         return undecided and index >= round(worker.eraser.adapter.gate.step * self.steps)
 
-    def _alone(self, call: Call) -> Tensor:
-        """Which of the host's rows have one open eraser at strength 1: the host's own evaluation makes theirs."""
-        count = torch.zeros(len(call.conditioning))
-        for worker in self.workers:
-            for rows, _ in self._open_rows(worker, call):
-                count[rows] += 1 if worker.eraser.strength == 1 else 2
-        return count == 1
-
-    def _base(self, call: Call, alone: Tensor) -> Tensor:
-        """The host's evaluation, with each eraser switched on for the rows that are its alone."""
+    def _base(self, call: Call, mixture: Mixture, inside: Tensor) -> Tensor:
+        """The host's evaluation, with the erasers switched on for the rows that it can make by itself."""
         pictures = len(call.positive)
         self.evaluations = (self.evaluations + [0.0] * pictures)[:pictures]
         self.extra = (self.extra + [0] * pictures)[:pictures]
         self.evaluations = [count + len(call.conditioning) / pictures for count in self.evaluations]
-        with ExitStack() as stack:
-            for worker in self.workers:
-                scale = torch.zeros(len(alone))
-                for rows, _ in self._open_rows(worker, call):
-                    scale[rows] = alone[rows].float()
-                if scale.any():
-                    stack.enter_context(worker.adapted(scale))
+        with mixture.adapted(inside.float()):
             return call.base()
 
     def _extra(self, call: Call, rows: Tensor, pictures: list[int], conditioning: Conditioning) -> Tensor:
@@ -206,7 +168,7 @@ class Guidance:
             self.extra[picture] += 1
         return call.evaluate(rows, conditioning)
 
-    def _probe(self, worker: _Worker, call: Call, base: Tensor) -> None:
+    def _probe(self, worker: Worker, call: Call, base: Tensor) -> None:
         waiting = [i for i, decision in enumerate(worker.decisions) if decision.open is None]
         gate = worker.eraser.adapter.gate
         view = _StepView(self, worker, call, base, waiting)
@@ -216,37 +178,30 @@ class Guidance:
         for i, score in zip(waiting, scores.tolist(), strict=True):
             worker.decisions[i] = Decision(score >= gate.threshold, score, gate.threshold, "probe")
 
-    def _mix(self, base: Tensor, call: Call, alone: Tensor) -> Tensor:
-        mixed = base
+    def _mix(self, base: Tensor, call: Call, mixture: Mixture, wanted: Tensor) -> Tensor:
+        """Add to some of the host's rows what the erasers change: as just measured by a probe, else evaluated."""
+        mixed = base.clone() if wanted.any() else base
+        known = {
+            row: change for row in wanted.nonzero()[:, 0].tolist() if (change := mixture.measured(row)) is not None
+        }
+        for row, change in known.items():
+            mixed[row] += mixture.top[row] * change
+            wanted[row] = False
+        rows = wanted.nonzero()[:, 0]
+        if len(rows):
+            with mixture[rows].adapted(torch.ones(len(rows))):
+                pictures = [mixture.pictures[row] for row in rows.tolist()]
+                change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
+            mixed[rows] += mixture.top[rows].to(change).view(-1, *[1] * (change.ndim - 1)) * change
         for worker in self.workers:
-            for rows, pictures in self._open_rows(worker, call, ~alone):
-                if all(picture in worker.changes for picture in pictures) and not worker.eraser.both_rows:
-                    change = torch.stack([worker.changes[picture] for picture in pictures])
-                else:
-                    with worker.adapted(torch.ones(len(rows))):
-                        change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
-                mixed = mixed.clone() if mixed is base else mixed
-                mixed[rows] += worker.eraser.strength * change
             worker.changes = {}
         return mixed
-
-    def _open_rows(self, worker: _Worker, call: Call, wanted: Tensor | None = None) -> list[tuple[Tensor, list[int]]]:
-        """The host's rows that an eraser is open for, with their pictures; of all rows, or of those `wanted`."""
-        sides = (
-            [call.positive] if call.negative is None or not worker.eraser.both_rows else [call.positive, call.negative]
-        )
-        opened = [i for i, decision in enumerate(worker.decisions) if decision.open]
-        groups = []
-        for side in sides:
-            pictures = [i for i in opened if wanted is None or wanted[side[i]]]
-            groups += [(side[pictures], pictures)] if pictures else []
-        return groups
 
 
 class _StepView:
     """Undecided pictures at a step of their own run, as detectors see them (`detectors.View`)."""
 
-    def __init__(self, guidance: Guidance, worker: _Worker, call: Call, base: Tensor, waiting: list[int]) -> None:
+    def __init__(self, guidance: Guidance, worker: Worker, call: Call, base: Tensor, waiting: list[int]) -> None:
         self.guidance, self.worker, self.call, self.base, self.waiting = guidance, worker, call, base, waiting
         self.adapter = worker.eraser.adapter
         self.rows = call.positive[waiting]

@@ -11,7 +11,7 @@ from lora_unlearn import Adapter, Concept, Eraser, Picture, Sampling, denoiser_f
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.evaluate import DemoJudge
 
-SAMPLING = Sampling(steps=20, guidance_scale=5.0, batch=8)
+SAMPLING = Sampling(steps=10, guidance_scale=5.0, batch=8)
 
 
 @pytest.fixture(scope="session")
