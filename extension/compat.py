@@ -19,9 +19,10 @@ def accepted(function: Callable[..., Any], **wanted: Any) -> dict[str, Any]:
 
 def on(event: Callable[..., Any], handler: Callable[..., Any], inputs: Any, outputs: Any) -> None:
     """Connect an event: no overlay of gradio's own, no limit to how many pages may wait at once, no public name."""
-    further = accepted(event, show_progress="hidden", concurrency_limit=None, api_visibility="private")
+    plain = getattr(event, "replaced_event", event)  # Forge and Forge Neo put one around it that takes anything
+    further = accepted(plain, show_progress="hidden", concurrency_limit=None, api_visibility="private")
     if "api_visibility" not in further:
-        further |= accepted(event, api_name=False)
+        further |= accepted(plain, api_name=False)
     event(handler, inputs=inputs, outputs=outputs, **further)
 
 
