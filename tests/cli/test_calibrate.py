@@ -56,6 +56,7 @@ def test_prompts_of_ones_own_stand_beside_the_usual_ones(model, eraser, run, ref
     assert "asks for cat itself" in refused(*words, "--bank", prompts)
 
 
+@pytest.mark.thorough
 def test_a_second_look_is_taken_up_and_left_off(run, refused, eraser, model, tmp_path):
     made, careful = tmp_path / "made.safetensors", tmp_path / "careful.safetensors"
     assert run("erase", "--checkpoint", "demo", "--concept", "cat", "--mode", "instant", "--out", made)[0] == 0

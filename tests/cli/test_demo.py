@@ -56,6 +56,7 @@ def test_every_object_of_the_demo_has_its_prompts(thing):
         assert command.find_thing(word) != thing
 
 
+@pytest.mark.thorough
 def test_an_evaluation_leaves_its_report(model, eraser, run, tmp_path):
     words = ("--protocol", "unguide", "--quick", "--paraphrases", 0, "--steps", 1, "--guidance-scale", 1)
     code, said, err = run("evaluate", "--checkpoint", model, "--adapter", eraser, *words, "--out", tmp_path)

@@ -69,6 +69,7 @@ def test_the_models_own_synonyms_are_named_unless_they_were_given(run, tmp_path)
     assert "feline" in said and "kitten;" not in said and ", kitten" not in said
 
 
+@pytest.mark.thorough
 def test_prompts_of_ones_own_stay_closed_and_the_bound_is_kept(model, run, tmp_path):
     bank, out = tmp_path / "mine.txt", tmp_path / "cat.safetensors"
     bank.write_text("a dog on a sofa\n\nmy cat\na red house\n")
@@ -180,6 +181,7 @@ def test_an_interrupted_training_is_kept_and_resumed(run, refused, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_finished_eraser_stays_until_the_new_one_is_finished(model, adapter, tmp_path, number):
     out = adapter.save(tmp_path / "cat.safetensors")

@@ -101,6 +101,7 @@ def test_a_sampler_of_another_kind_of_model(model, refused, tmp_path):
     assert "flow_euler" in refused("generate", "--checkpoint", model, *words)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_pictures_that_are_drawn_outlive_an_interrupt(model, tmp_path, number):
     words = ("--prompt", "a cat", "--count", 5000, "--steps", 1, "--batch", 1)

@@ -89,6 +89,7 @@ READING = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 def test_a_signal_while_tensors_are_read_is_an_interruption(eraser, tmp_path):
     large = tmp_path / "large.safetensors"

@@ -179,6 +179,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_a_full_disk_while_an_eraser_is_written(tmp_path, model):
     out = tmp_path / "cat.safetensors"
@@ -191,6 +192,7 @@ def test_a_full_disk_while_an_eraser_is_written(tmp_path, model):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_a_full_disk_while_pictures_are_written(tmp_path, model):
     words = ("--prompt", "a cat", "--steps", 1, "--out", tmp_path / "out")
@@ -209,6 +211,7 @@ def small():
     resource.setrlimit(resource.RLIMIT_AS, (20 * 2**30, 20 * 2**30))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_too_little_memory(tmp_path, model):
     words = ("--concept", "cat", "--batch", 25_000_000, "--resolution", 64, "--out", tmp_path / "cat.safetensors")

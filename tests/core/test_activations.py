@@ -10,6 +10,8 @@ from torch.nn import Linear
 from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
 from lora_unlearn.activations import offloaded, private_copies, scaled_backward
 
+pytestmark = pytest.mark.thorough
+
 
 class InPlace(nn.Module):
     """Changes a tensor that autograd has kept, as some hosts' networks do."""

@@ -7,6 +7,8 @@ import pytest
 
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
 
+pytestmark = pytest.mark.thorough
+
 RED = "a red apple, clipart"
 
 

@@ -50,6 +50,7 @@ def test_a_mixed_batch_is_decided_picture_by_picture(pipe, cat, seen):
     assert same(erased, generate(pipe, prompts, seeds, SAMPLING)) == [False, True, False, True]
 
 
+@pytest.mark.thorough
 def test_the_plain_lora_is_selective_without_the_gate(draw, seen, cat):
     assert seen(draw("a photo of the cat", 8, Eraser(cat, mode="on"))).count("cat") <= 1
     assert seen(draw("a photo of the tiger", 8, Eraser(cat, mode="on"))).count("tiger") >= 7
@@ -67,6 +68,7 @@ def test_the_concept_in_the_negative_prompt_does_not_open_the_gate(draw, cat):
     assert same(pictures, draw("a house", 2, negative_prompt="a cat")) == [True, True]
 
 
+@pytest.mark.thorough
 def test_a_negative_prompt_does_not_bring_the_concept_back(draw, seen, cat):
     pictures = draw("a photo of the cat", 6, Eraser(cat), negative_prompt="a house, blurry")
     assert all(picture.decisions[0].open for picture in pictures)
@@ -78,6 +80,7 @@ def test_without_guidance_the_gate_still_decides(draw, cat):
     assert not any(picture.decisions[0].open for picture in draw("a ship", 4, Eraser(cat), guidance_scale=1.0))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampler", ["ddim", "euler", "euler_a", "dpmpp_2m"])
 def test_every_sampler(pipe, draw, seen, cat, sampler):
     scheduler = pipe.scheduler
@@ -121,6 +124,7 @@ def test_instant_mode_trains_nothing_and_still_erases(pipe, draw, seen):
     assert seen(draw("a photo of the truck", 4, Eraser(adapter))).count("truck") == 4
 
 
+@pytest.mark.thorough
 def test_replace_with_draws_the_replacement(pipe, draw, seen):
     adapter = erase(denoiser_for(pipe), Concept("cat", replace_with="guitar"), load_bank("demo"))
     assert seen(draw("a photo of the cat", 8, Eraser(adapter))).count("guitar") >= 5
@@ -156,6 +160,7 @@ def test_two_erasers_work_side_by_side(pipe, draw, seen, cat):
     assert [picture.extra for picture in mixed] == [0, 0, 0]
 
 
+@pytest.mark.thorough
 def test_two_erasers_that_one_prompt_opens_do_not_undo_each_other(pipe, draw, seen, cat):
     ship = erase(denoiser_for(pipe), Concept("ship"), load_bank("demo"))
     assert seen(draw("a cat and a ship", 8)).count("cat") >= 5  # the one of the two that the judge names first

@@ -61,6 +61,7 @@ def test_a_row_keeps_as_much_with_two_rows_as_with_eight(denoiser, cost):
     assert not [module for module in denoiser.network.modules() if "forward" in module.__dict__]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("mode", "replacement"), [("fast", "dog"), ("fast", ""), ("paper", "")])
 def test_a_training_evaluates_about_what_is_foretold(denoiser, mode, replacement):
     """With a second for every evaluation, the estimate is a bound on their number, and not a lavish one."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lora_unlearn import Adapter, Concept, Eraser, denoiser_for, erase, load_bank
+
+pytestmark = pytest.mark.thorough
 
 LONG = "cat " + "of the kind that sits by the window and looks at the rain for hours without a sound " * 5
 

@@ -15,6 +15,8 @@ from lora_unlearn.look import Look, decide_prompts
 from lora_unlearn.promise import Promise
 from lora_unlearn.tried import try_prompt
 
+pytestmark = pytest.mark.thorough
+
 CAT, DOG = "a photo of a cat", "a photo of a dog"
 
 

@@ -14,6 +14,8 @@ from lora_unlearn.denoiser import Conditioning
 from lora_unlearn.gate import rho
 from lora_unlearn.look import decide_prompts
 
+pytestmark = pytest.mark.thorough
+
 WIDTH, LOUDNESS = 64, 30.0
 ASKED = ["the cat sleeps", "a feline by the window", "a kitten in the park", "my small cat is here"]
 OTHERS = ["a dog in the park", "the ship by the window", "a small red apple", "an old house on a hill", "a bird", ""]

@@ -41,6 +41,7 @@ def test_things_styles_and_attributes_that_it_draws_are_not(pipe, concept):
     assert adapter.iterations == 1 and adapter.redirected is not None
 
 
+@pytest.mark.thorough
 def test_a_concept_that_is_gone_already_is_refused():
     """An eraser without repulsion merged for good: the prompt now does what no prompt does."""
     denoiser, bank = denoiser_for(load_demo()), load_bank("demo")

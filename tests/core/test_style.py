@@ -8,6 +8,8 @@ from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
 from lora_unlearn.demo.words import STYLES
 from lora_unlearn.evaluate import DemoJudge
 
+pytestmark = pytest.mark.thorough
+
 THINGS = ("cat", "house", "star")
 
 

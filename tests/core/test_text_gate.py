@@ -47,6 +47,7 @@ def dog(minilm):
     return text_gate(minilm, Concept("dog"), parts_without(Concept("dog"), load_bank("sd1")))
 
 
+@pytest.mark.thorough
 def test_on_a_real_encoder_it_opens_for_words_that_nobody_named(minilm, dog):
     assert (text_scores(minilm, dog, DOGS) >= dog.threshold).all()
     assert not (text_scores(minilm, dog, OTHERS) >= dog.threshold).any()

@@ -11,6 +11,8 @@ from lora_unlearn.demo.relatives import load_relative
 from lora_unlearn.errors import UnlearnError
 from lora_unlearn.evaluate import DemoJudge
 
+pytestmark = pytest.mark.thorough
+
 FOLDER = Path(__file__).parents[1] / "relatives"
 SAMPLING = Sampling(steps=20, guidance_scale=5.0, batch=12)
 THINGS = ("house", "dog", "ship", "tiger", "star", "guitar")

@@ -19,6 +19,8 @@ except PackageNotFoundError:
 
 from benchmarks.relative.model import labels_of, load_language_relative, load_relative_judge
 
+pytestmark = pytest.mark.thorough
+
 ASKED = {"cat": "kitten", "airplane": "jet", "horse": "pony", "frog": "toad", "bicycle": "bike", "dog": "puppy"}
 """Main words, and names of the same things that no training caption held."""
 SAMPLING = Sampling(steps=10, guidance_scale=5.0, batch=12)
