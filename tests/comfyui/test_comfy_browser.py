@@ -252,4 +252,5 @@ def test_a_mistake_is_told_on_the_page_and_the_next_run_works(page):
     assert page.text_on(ERASE).startswith("The concept is empty; type what")
     page.driver.switch_to.active_element.send_keys("\ue00c")
     page.set(ERASE, "concept", "cat")
+    page.set(ERASE, "preset", "quick")
     run(page)
