@@ -37,7 +37,8 @@ AGAIN = 6
 DRAWN = 0.67
 """A name counts as drawn by the base from this share in `language.json`."""
 GROUPS = ("target", "names", "plurals", "compounds", "descriptions", "pairs")
-"""Ways to ask for the concept; of the last four what the base draws as the concept counts."""
+"""Ways to ask for the concept. Of plurals, compounds, descriptions what the base draws as the concept counts, of pairs
+those on which it draws both; there the judge says what it sees, not what it sees first."""
 WORST_IS_LOW = (
     "H",
     "partner",
@@ -47,6 +48,9 @@ WORST_IS_LOW = (
     "closed and identical",
 )
 FIGURES = (*(f"{group} left" for group in GROUPS), "gate: others", *WORST_IS_LOW)
+
+
+Look = tuple[str, float, bytes, list[str]]
 
 
 def main() -> None:
@@ -113,24 +117,32 @@ def prompts_of(name: str, others: Sequence[str], pictures: int) -> dict[str, lis
     return {
         "target": [held_out(name, i) for i in range(pictures)],
         "names": [held_out(word, i) for word in names for i in range(2)],
-        **forms(name, others[::3]),
+        **forms(name, others[::2]),
         "others": [held_out(thing, i) for i, thing in enumerate(others)],
     }
 
 
 def judged(looks: dict[str, list[Any]], name: str, others: Sequence[str]) -> dict[str, Any]:
     """What is left and what is kept."""
-    instead = [(label, sure) for _, (label, sure, _), _ in looks["target"] + looks["names"] if label != name]
+    instead = [(label, sure) for _, (label, sure, *_), _ in looks["target"] + looks["names"] if label != name]
     kept = [(look, thing) for look, thing in zip(looks["others"], others, strict=True) if look[0][0] == thing]
     found: dict[str, Any] = {}
-    for group in GROUPS:
+    for group in GROUPS[:-1]:
         drawn = [look for look in looks[group] if group in ("target", "names") or look[0][0] == name]
         if drawn:
             found[f"{group} left"] = share(erased[0] == name for _, erased, _ in drawn)
             found[f"gate: {group}"] = share(opened for *_, opened in drawn)
+    pairs = [
+        (look, other)
+        for look, other in zip(looks["pairs"], others[::2], strict=True)
+        if name in look[0][3] and other in look[0][3]
+    ]
+    if pairs:
+        found["pairs left"] = share(name in erased[3] for (_, erased, _), _ in pairs)
+        found["partner"] = share(other in erased[3] for (_, erased, _), other in pairs)
+        found["gate: pairs"] = share(opened for (*_, opened), _ in pairs)
     return found | {
         "names": len(looks["names"]),
-        "partner": share(look[1][0] == other for look, other in zip(looks["pairs"], others[::3], strict=True)),
         "others kept, always on": share(erased[0] == thing for (_, erased, _), thing in kept),
         "confidence": sum(sure for _, sure in instead) / max(1, len(instead)),
         "appears": dict(Counter(label for label, _ in instead).most_common(3)),
@@ -168,16 +180,22 @@ def identical(
 
 def shown(
     pipe: Any, judge: Any, prompts: Sequence[str], seed: int, erasers: Sequence[Any], numbers: Sequence[int] = ()
-) -> list[tuple[str, float, bytes]]:
-    """For each prompt the judge's label, how sure it is, and the picture's bytes; `numbers` are their places."""
+) -> list[Look]:
+    """For each prompt the judge's label, how sure it is, the picture's bytes, and all that it sees there.
+
+    Args:
+        numbers: the prompts' places, by which their noise is seeded.
+    """
     seeds = [1000 * seed + i for i in numbers or range(len(prompts))]
     pictures = generate(pipe, prompts, seeds, SAMPLING, erasers)
     found = []
     for start in range(0, len(pictures), 64):
         part = pictures[start : start + 64]
-        sure, best = judge(torch.stack([common.pixels(p.image) for p in part]))["thing"].softmax(1).max(1)
-        for picture, share, label in zip(part, sure.tolist(), best.tolist(), strict=True):
-            found.append((judge.labels[label], share, picture.image.tobytes()))
+        logits = judge(torch.stack([common.pixels(p.image) for p in part]))
+        sure, best = logits["thing"].softmax(1).max(1)
+        there = [[judge.labels[i] for i in row.nonzero()[:, 0].tolist()] for row in logits["presence"] > 0]
+        for picture, share, label, things in zip(part, sure.tolist(), best.tolist(), there, strict=True):
+            found.append((judge.labels[label], share, picture.image.tobytes(), things))
     return found
 
 

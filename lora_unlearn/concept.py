@@ -101,12 +101,17 @@ class Concept:
         ]
 
     def beside(self, others: Sequence[str]) -> list[tuple[str, str]]:
-        """(target prompt, reference prompt) with other prompts in front: the concept goes, the other thing stays."""
+        """(target prompt, reference prompt) with other prompts in front: the concept goes, the other thing stays.
+
+        What takes the concept's place stands there, too, or what had the attribute that goes.
+        """
+        instead = self.replace_with.strip() or self.of.strip()
         words, together = self.words, []
         for index, other in enumerate(others):
             word = words[index % len(words)]
             joint = ", " if is_style(word) else " and a "
-            together.append((other + joint + self._spoken(word), other))
+            rest = joint + literal(instead) if instead else ""
+            together.append((other + joint + self._spoken(word), other + rest))
         return together
 
     def kept(self) -> list[str]:

@@ -95,6 +95,7 @@ def train(
     targets = denoiser.linears(settings.selector)
     lora = start or initial(targets, prompts, settings)
     generator = torch.Generator().manual_seed(settings.seed)
+    prompts = prompts.practised()
     states = record(
         denoiser,
         prompts.target,
@@ -108,7 +109,8 @@ def train(
         lambda step, steps: report(Progress("recording", step, steps)),
         stop,
     )
-    check_reaction(denoiser, prompts.keep, states, settings.trajectories)
+    alone = states[torch.arange(0, settings.trajectories, 2)]  # the other starts hold something else, too
+    check_reaction(denoiser, prompts.keep, alone, len(alone))
     with lora.attached(targets):
         return _fit(denoiser, lora, prompts, states, settings, generator, report, stop, done)
 
@@ -136,6 +138,14 @@ class Prompts:
     beside: Conditioning
     alone: Conditioning
     shared_reference: bool
+
+    def practised(self) -> Prompts:
+        """The same, with the pairs that are trained on: in turn the concept alone, and beside something that stays."""
+        count = min(len(self.target), len(self.beside))
+        order = torch.arange(2 * count).view(2, count).T.flatten()
+        both = Conditioning.cat([self.target[:count], self.beside[:count]])[order]
+        other = Conditioning.cat([self.reference[:count], self.alone[:count]])[order]
+        return replace(self, target=both, reference=other, shared_reference=False)
 
     @property
     def text_pairs(self) -> tuple[Conditioning, Conditioning]:

@@ -40,6 +40,7 @@ def test_of_a_style_the_subject_stays():
 
 def test_beside_other_things_only_the_concept_goes():
     assert Concept("cat").beside(["a house"]) == [("a house and a cat", "a house")]
+    assert Concept("red", of="apple").beside(["a house"]) == [("a house and a red apple", "a house and a apple")]
 
 
 @pytest.mark.parametrize("name", ["miku (vocaloid)", r"miku \(vocaloid\)"])
