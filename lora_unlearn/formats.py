@@ -86,8 +86,7 @@ def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
     if family in TRANSFORMERS:
         return {key: _half(key, tensor) for key, tensor in to_diffusers(lora, family).items()}
     tensors = {}
-    alike = len({layer.alpha for _, layer in lora.items()}) == 1
-    for name, layer in (lora if alike else lora.with_one_alpha()).items():
+    for name, layer in lora.with_one_alpha().items():
         stem = kohya_name(family, name)
         tensors[f"{stem}.lora_down.weight"] = _half(name, _stored(layer.down))
         tensors[f"{stem}.lora_up.weight"] = _half(name, _stored(layer.up))

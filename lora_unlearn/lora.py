@@ -68,7 +68,10 @@ class Lora(nn.Module):
         """The same residuals with one alpha in all layers, its largest rank, and the rest of each scale in up.
 
         diffusers reads kohya's files rightly only so: where alphas differ it gives all layers the commonest one.
+        Where they do not differ this is the adapter itself.
         """
+        if len({layer.alpha for _, layer in self.items()}) <= 1:
+            return self
         alpha = self.rank
         scales = {name: alpha / layer.rank for name, layer in self.items()}
         return Lora(

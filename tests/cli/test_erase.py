@@ -24,8 +24,8 @@ def erase(model, out, *words):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "new" / "cat.safetensors"
-    words = ("--concept", "cat", "--also", "kitten", "--keep", "dog", "--batch", 2, "--iterations", 3, "--rank", 8)
-    process = start(*erase("demo", out, *words, "--learning-rate", 0.2))
+    words = ("--concept", "cat", "--also", "kitten", "--keep", "dog", "--batch", 4, "--iterations", 3, "--rank", 8)
+    process = start(*erase("demo", out, *words, "--learning-rate", 0.1))
     said, err = process.communicate(timeout=600)
     return out, process.returncode, said, err
 
