@@ -6,8 +6,10 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ..lora_unlearn.describe import other_clip_skip
+from .families import clip_skip_of, family_of
 from .guide import apply_erasers, encoded_for
-from .messages import readable
+from .messages import readable, show
 from .schema import EraserType, clip_input, eraser_of, gate_input, model_input, schema, strength_inputs
 
 
@@ -41,4 +43,6 @@ class ApplyEraser(io.ComfyNode):
         if not enabled:
             return io.NodeOutput(model)
         erasers = [eraser_of(eraser, strength, gate)]
+        if clip is not None and (said := other_clip_skip(eraser, clip_skip_of(clip, family_of(model)))):
+            show(said)
         return io.NodeOutput(apply_erasers(model, erasers, encoded_for(model, clip, erasers)))

@@ -19,7 +19,7 @@ from ..lora_unlearn.hosts.autograd import plain_tensors
 from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.text import new_vocabulary
 from ..lora_unlearn.suggest import Vocabulary
-from .families import SIDES, UNETS, family_of, linears, prediction_of, selectors
+from .families import SIDES, UNETS, clip_skip_of, family_of, linears, prediction_of, selectors
 from .weights import applied, lent, stage_again
 
 TRAINING_ROWS = 4
@@ -47,6 +47,7 @@ class ComfyDenoiser:
         self.family = family_of(model)
         self.sampling = model.get_model_object("model_sampling")
         self.prediction_type = prediction_of(self.sampling)
+        self.clip_skip = clip_skip_of(clip, self.family)
         side = SIDES[self.family]
         self.size = (size[0] // 8, size[1] // 8) if size else (side, side)
         self.device = model.load_device

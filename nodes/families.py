@@ -23,6 +23,8 @@ SIDES = {"demo": 16, "sd1": 64, "sd2": 64, "sdxl": 128, "sd3": 128, "flux": 128}
 """Height and width of the latents that a family was made for."""
 ALIASES = ("class_embedding.",)
 """Second names for layers that diffusers knows by another."""
+OWN_LAYERS = {"sd1": -1, "demo": -1, "sd2": -2, "sdxl": -2}
+"""Which of CLIP's layers a family reads where nobody chooses one, as CLIP Set Last Layer counts."""
 SUPPORTED = "Stable Diffusion 1.x, 2.x, XL, 3.x and Flux"
 
 
@@ -41,6 +43,12 @@ def family_of(model: Any) -> str:
             f"The loaded model is of the kind {found}, but erasing works on {SUPPORTED}; load one of those."
         )
     return family
+
+
+def clip_skip_of(clip: Any, family: str) -> int:
+    """As `Adapter.clip_skip`: what CLIP Set Last Layer chose, if that is another layer than the family's own."""
+    layer = None if clip is None else clip.layer_idx
+    return 0 if layer is None or layer == OWN_LAYERS.get(family, layer) else -int(layer)
 
 
 def prediction_of(sampling: Any) -> PredictionType:

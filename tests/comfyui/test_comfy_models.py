@@ -152,3 +152,8 @@ def test_little_memory_for_weights_changes_nothing(host, demo, erased, sample, m
     assert torch.allclose(sample(erased(demo.model)[0], CAT), expected, atol=1e-5)
     monkeypatch.undo()
     management.unload_all_models()
+
+
+def test_an_eraser_knows_the_clip_skip_that_it_was_made_with(host, demo, erased):
+    clips = [host.CLIPSetLastLayer().set_last_layer(demo.clip, layer)[0] for layer in (-2, -1)]
+    assert [erased(demo.model, clip=clip)[1].clip_skip for clip in (*clips, demo.clip)] == [2, 0, 0]
