@@ -50,6 +50,18 @@ def test_scaled_directions_answer_in_the_models_own_units(pipe):
         assert layer.scale == pytest.approx(own, rel=1e-4) and not layer.up.any()
 
 
+def test_the_concept_is_practised_alone_and_beside_other_things(pipe):
+    denoiser, bank = denoiser_for(pipe), ["a house", "two trees"]
+    practised = encode(denoiser, Concept("cat", replace_with="dog"), bank).practised()
+    rows = ["a house and a cat", "two trees and a cat"], ["a house and a dog", "two trees and a dog"]
+    for found, prompts in zip((practised.target, practised.reference), rows, strict=True):
+        assert len(found) == 4
+        assert torch.allclose(found.tensors["text"][1::2], denoiser.encode(prompts).tensors["text"], atol=1e-5)
+    for found, word in ((practised.target, "cat"), (practised.reference, "dog")):
+        alone = denoiser.encode([word, f"a {word}"]).tensors["text"]
+        assert torch.allclose(found.tensors["text"][::2], alone, atol=1e-5)
+
+
 def test_selective_directions_answer_the_concept_and_hardly_anything_else(pipe):
     denoiser = denoiser_for(pipe)
     prompts = encode(denoiser, Concept("cat"), load_bank("demo")[:200])
