@@ -137,6 +137,7 @@ def test_layers_that_a_quantiser_replaced_are_asked_for_their_weights():
     assert torch.equal(draw(pipe), plain)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fullgraph", [False, True], ids=["graph breaks", "full graph"])
 @pytest.mark.parametrize("way", ["wrapped", "in place", "a part"])
 def test_compiled_networks_are_erased(way, fullgraph):
