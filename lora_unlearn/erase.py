@@ -36,7 +36,7 @@ PRESETS: dict[str, tuple[Mode, Settings]] = {
     "thorough": ("fast", THOROUGH),
 }
 """What the hosts offer to people who want no hyper-parameters."""
-RECIPE = 1
+RECIPE = 2
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3
