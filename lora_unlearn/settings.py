@@ -16,8 +16,9 @@ class Settings:
             model draws and that is not the concept, see `lora_unlearn.replacement`) or "empty" (the empty prompt).
         down: where the down matrices come from: "selective" (random among those that answer the concept's tokens and
             hardly any others, in units of the model's own tokens and outputs, and trained as well), "scaled" (the same,
-            but any), "random" (as UnGuide, trained as well), "edit" (the closed form's directions, fixed, and
-            its up matrices as a start) or "discriminant" (one direction, fixed).
+            but any), "solved" (the closed form as a start, in the same units, trained as well), "random" (as UnGuide,
+            trained as well), "edit" (the closed form's directions, fixed, and its up matrices as a start) or
+            "discriminant" (one direction, fixed).
         rank: number of directions ("discriminant" has one); of the closed form at most so many, as few as keep its
             effect.
         scale: factor of the residual for random directions (UnGuide's alpha).
@@ -31,10 +32,10 @@ class Settings:
         seed: of every random draw.
     """
 
-    objective: str = "redirect"
-    gamma: float = 1.0
+    objective: str = "unguide"
+    gamma: float = 0.5
     reference: str = "nearest"
-    down: str = "selective"
+    down: str = "solved"
     rank: int = 8
     scale: float = 1.0
     iterations: int = 60

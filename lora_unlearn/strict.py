@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mode": ("fast", "instant", "paper"),
     "objective": tuple(OBJECTIVES),
     "reference": ("nearest", "empty"),
-    "down": ("selective", "scaled", "random", "edit", "discriminant"),
+    "down": ("selective", "scaled", "solved", "random", "edit", "discriminant"),
     "selector": ("cross_v", "cross_kv", "context", "all_but_cross"),
     "statistic": ("text", "kappa", "rho", "both", "raw", "look"),
 }

@@ -196,9 +196,11 @@ def initial(targets: dict[str, Target], prompts: Prompts, settings: Settings) ->
     if settings.down == "discriminant":
         direction = discriminant(prompts.text_pairs[0], prompts.keep, prompts.empty)
         return new_lora(targets, 1, 1.0, generator, direction)
+    if settings.down == "solved":
+        return in_units(closed_form(targets, prompts, settings.rank, gamma=settings.repulsion), targets, prompts)
     if settings.down == "edit":
         return closed_form(targets, prompts, settings.rank, gamma=settings.repulsion)
-    known = "selective, scaled, random, discriminant or edit"
+    known = "selective, scaled, solved, random, discriminant or edit"
     raise UnlearnError(f"Unknown choice of directions {settings.down!r}; choose {known}.")
 
 
@@ -232,6 +234,20 @@ def scaled(
         own = float((text.to(weight.device) @ weight.T).square().mean().sqrt())
         up = torch.zeros(weight.shape[0], rank, device=weight.device)
         layers[name] = LoraLayer(down.to(weight.device), up, own)
+    return Lora(layers)
+
+
+def in_units(lora: Lora, targets: dict[str, Target], prompts: Prompts) -> Lora:
+    """The same residuals in units of the model at hand, as `scaled` has them, so that its learning rate serves here."""
+    text = tokens(prompts.text_pairs[0])
+    text = text[text.abs().sum(1) != 0]
+    layers = {}
+    for name, layer in lora.items():
+        weight = targets[name].weight.detach().float()
+        answers = (text @ layer.down.detach().to(text.device).T).square().mean(0).sqrt().clamp_min(1e-12)
+        own = float((text.to(weight.device) @ weight.T).square().mean().sqrt())
+        answers = answers.to(layer.down.device)
+        layers[name] = LoraLayer(layer.down / answers[:, None], layer.up * (answers * layer.scale / own), own)
     return Lora(layers)
 
 
@@ -315,7 +331,7 @@ def trained(lora: Lora, settings: Settings) -> list[dict[str, Any]]:
     output.
     """
     groups = [{"params": [layer.up for _, layer in lora.items()], "lr": settings.learning_rate}]
-    if settings.down in ("random", "scaled", "selective"):
+    if settings.down in ("random", "scaled", "selective", "solved"):
         downs = [layer.down for _, layer in lora.items()]
         size = float(downs[0].detach().square().mean().sqrt())
         rate = settings.learning_rate * (1.0 if settings.down == "random" else DOWN_RATE * size)
