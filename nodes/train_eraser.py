@@ -90,9 +90,9 @@ def choice_inputs() -> list[Any]:
                 "down",
                 options=DIRECTIONS,
                 default=DEFAULT.down,
-                tooltip="Where the input directions come from: solved from the closed form, trained as well; selective, "
-                "scaled and random from chance, trained as well, the first among those that other prompts hardly answer, "
-                "the last as in UnGuide; edit and discriminant from the text.",
+                tooltip="Where the input directions come from: solved from the closed form, trained as well; "
+                "selective, scaled and random from chance, trained as well, the first among those that other prompts "
+                "hardly answer, the last as in UnGuide; edit and discriminant from the text.",
             )
         ),
         advanced(
