@@ -165,18 +165,18 @@ def test_several_things_in_one_field_are_said_to_be_one_phrase_beside_it(server,
 
 
 def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(server, page):
-    watching = page.do("lora_unlearn_erase", concept="deer", **LONG)
+    watching = page.do("lora_unlearn_erase", concept="penguin", **LONG)
     while "3 of" not in (told := next(watching).get("progress", "")) or LEARNING not in told:
         pass
     second = Page(server.address).do("lora_unlearn_erase", concept="bird", **SHORT)
     assert "one training at a time is enough" in next(second)["note"]
     third = Page(server.address)
     attached = third.do("lora_unlearn_erase_page", "select")
-    assert "Erasing deer" in next(attached)["progress"]
+    assert "Erasing penguin" in next(attached)["progress"]
     Page(server.address).last("lora_unlearn_stop")
     *_, end = watching
-    assert "Stopped after" in end["progress"] and end["resume"] == "Resume deer"
-    assert Adapter.load(server.folder / "erasers" / "deer.safetensors").partial
+    assert "Stopped after" in end["progress"] and end["resume"] == "Resume penguin"
+    assert Adapter.load(server.folder / "erasers" / "penguin.safetensors").partial
     second.close()
     attached.close()
 
