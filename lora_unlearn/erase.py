@@ -110,8 +110,7 @@ def erase(
     else:
         complete = _train(counted, adapter, prompts, report, stop, resume, save)
     finished = complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE)
-    if finished:
-        adapter.lora = adapter.lora.with_one_alpha()
+    adapter.lora = adapter.lora.with_one_alpha() if finished else adapter.lora
     adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
     if finished:

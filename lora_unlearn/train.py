@@ -148,6 +148,12 @@ class Prompts:
         return replace(self, target=both, reference=other, shared_reference=False)
 
     @property
+    def concept_tokens(self) -> Tensor:
+        """The tokens of all targets, (tokens, width), without padding that is zero."""
+        text = tokens(self.text_pairs[0])
+        return text[text.abs().sum(1) != 0]
+
+    @property
     def text_pairs(self) -> tuple[Conditioning, Conditioning]:
         """Targets and references for what is found from text alone: plain ones, and beside other things."""
         return Conditioning.cat([self.target, self.beside]), Conditioning.cat([self.reference, self.alone])
@@ -213,13 +219,12 @@ def scaled(
     mean square of what the layer itself makes of them.
 
     Args:
-        choose: take directions that hardly answer other prompts, see `directions.selective`, not any.
+        choose: take directions that hardly answer other prompts, see `directions.Selective`, not any.
 
     Raises:
         UnlearnError: if one of the layers does not read the prompt.
     """
-    text = tokens(prompts.text_pairs[0])
-    text = text[text.abs().sum(1) != 0]
+    text = prompts.concept_tokens
     for name, target in targets.items():
         check_reads(name, target, text.shape[1])
     ways = (
@@ -239,8 +244,7 @@ def scaled(
 
 def in_units(lora: Lora, targets: dict[str, Target], prompts: Prompts) -> Lora:
     """The same residuals in units of the model at hand, as `scaled` has them, so that its learning rate serves here."""
-    text = tokens(prompts.text_pairs[0])
-    text = text[text.abs().sum(1) != 0]
+    text = prompts.concept_tokens
     layers = {}
     for name, layer in lora.items():
         weight = targets[name].weight.detach().float()
