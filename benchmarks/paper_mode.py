@@ -19,8 +19,8 @@ from lora_unlearn.erase import erase
 from lora_unlearn.evaluate.scores import harmonic
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
-from lora_unlearn.paper import PAPER
 from lora_unlearn.settings import Settings
+from lora_unlearn.training.methods import PAPER
 
 STRENGTHS = (1.0, 2.0)
 SAMPLING = replace(common.SAMPLING, steps=20)

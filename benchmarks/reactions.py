@@ -18,8 +18,8 @@ from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.erase import without_concept
 from lora_unlearn.reaction import reaction
-from lora_unlearn.train import encode
-from lora_unlearn.trajectories import record
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.states import record
 
 KNOWN = [
     *map(Concept, THINGS),

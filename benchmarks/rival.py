@@ -26,7 +26,7 @@ from lora_unlearn.demo.networks import TOKENIZER
 from lora_unlearn.files import read_safetensors
 from lora_unlearn.hosts.generate import Sampling
 from lora_unlearn.lora import Lora, LoraLayer
-from lora_unlearn.paper import PAPER
+from lora_unlearn.training.methods import PAPER
 
 LAUNCH = """
 import runpy, torch

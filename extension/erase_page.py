@@ -254,7 +254,7 @@ class ErasePage:
             order = ordered(values, concept="anything")
         except UnlearnError as error:
             return panels.note(str(error))
-        if order.mode == "instant":
+        if not order.settings.trains:
             return panels.expected("Takes a few seconds, and next to no memory beside the model.")
         found = self.studio.estimate(order)
         checkpoint = self.studio.host.checkpoint() or "the checkpoint"

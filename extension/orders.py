@@ -129,7 +129,7 @@ def continued(adapter: Adapter, previews: bool = True, pictures: int = 2, promis
         UnlearnError: if every prompt of the user's own asks for the concept.
     """
     check_own(promise.own, adapter.concept, OWN)
-    return Order(adapter.concept, adapter.mode, adapter.settings, previews, pictures, promise)  # type: ignore[arg-type]
+    return Order(adapter.concept, adapter.mode, adapter.settings, previews, pictures, promise)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -105,14 +105,14 @@ class Studio(Jobs):
         Raises:
             UnlearnError: if another job is under way.
         """
-        self._start("Measuring", "", lambda job: work.gauge(job, order.settings, order.mode))
+        self._start("Measuring", "", lambda job: work.gauge(job, order.settings))
 
     def estimate(self, order: Order) -> Estimate | None:
         """What a training will take at most; None while the checkpoint was not measured."""
         cost = self.costs.get(self.host.checkpoint())
-        if order.mode == "instant":
+        if not order.settings.trains:
             cost = Cost(0, 0, 0, 0, 0)
-        return None if cost is None else estimate(cost, order.settings, order.mode)
+        return None if cost is None else estimate(cost, order.settings)
 
     def suggest(self, concept: Concept, count: int = 12) -> list[Suggestion]:
         """Words that the checkpoint reads like the concept's; lets go of the model as soon as a job wants it.

@@ -15,7 +15,7 @@ from lora_unlearn.keep import Keeper
 from lora_unlearn.settings import for_family
 from lora_unlearn.sketches import Sketcher, moments
 from lora_unlearn.suggest import suggest
-from lora_unlearn.train import Progress
+from lora_unlearn.training.progress import Progress
 
 from .host import Lent
 from .orders import Order
@@ -95,9 +95,7 @@ def fitted(work: Work, denoiser: Denoiser, order: Order) -> tuple[Settings, Esti
         UnlearnError: if not even the smallest batch fits.
     """
     ordered = for_family(order.settings, denoiser.family)
-    settings, expected = planned(
-        ordered, order.mode, lambda: work.cost(denoiser, ordered), lambda needed: free_memory(denoiser)
-    )
+    settings, expected = planned(ordered, lambda: work.cost(denoiser, ordered), lambda needed: free_memory(denoiser))
     work.board.put(job=work.board.state.job + lowered(ordered, settings))
     return settings, expected
 
@@ -117,7 +115,7 @@ class Watcher:
     def __init__(self, work: Work, lent: Lent, order: Order, expected: Estimate) -> None:
         self.work, self.lent, self.order = work, lent, order
         self.remaining = Remaining(expected)
-        updates = order.settings.iterations if order.mode != "instant" else 0
+        updates = order.settings.iterations
         self.moments = moments(updates)
         work.board.put(updates=updates, eraser="")
 

@@ -10,7 +10,7 @@ from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.describe import gate_promise
-from lora_unlearn.erase import Mode, recalibrated
+from lora_unlearn.erase import recalibrated
 from lora_unlearn.estimate import Cost, estimate, measure
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.neighbours import neighbours
@@ -154,10 +154,10 @@ def show(work: Work, name: str, pictures: int) -> End:
     return {"message": f"Before and after, with the eraser {name!r}."}
 
 
-def gauge(work: Work, settings: Settings, mode: Mode) -> End:
+def gauge(work: Work, settings: Settings) -> End:
     """Measure what a training on the loaded checkpoint takes, and say so."""
     with work.host.lend(work.board.state.job) as lent:
         settings = for_family(settings, lent.denoiser.family)
         work.costs.pop(work.host.checkpoint(), None)
-        found = estimate(work.cost(lent.denoiser, settings), settings, mode)
+        found = estimate(work.cost(lent.denoiser, settings), settings)
     return {"message": f"Measured: such a training takes {found}."}

@@ -17,6 +17,8 @@ from .gate import Gate, decode_direction
 from .lora import Lora
 from .settings import Settings
 from .strict import fields_of, read_json
+from .training.method import check_parts
+from .training.methods import METHODS
 from .version import __version__
 
 FORMAT_VERSION = 1
@@ -37,7 +39,7 @@ class Adapter:
         family: of the base model ("sd1", "sd2", "sdxl", "sd3", "flux", "demo").
         base_hash: of the base weights, see `lora_unlearn.denoiser.base_hash`.
         prediction_type: "epsilon", "v_prediction" or "flow".
-        mode: "fast", "instant" or "paper".
+        mode: the method's name, see `lora_unlearn.training.methods`.
         partial: the training was interrupted.
         redirected: the matched filter on held-out states at the end of the training.
         iterations: updates made.
@@ -167,10 +169,23 @@ def _parts(values: Mapping[str, Any]) -> dict[str, Any]:
     parts = {name: value for name, value in values.items() if name not in ("modules", "concept", "settings", "gate")}
     return {
         "concept": Concept(**fields_of(Concept, values["concept"])),
-        "settings": Settings(**fields_of(Settings, values["settings"])),
+        "settings": _settings(values["settings"], parts.get("mode", "")),
         "gate": gate,
         **fields_of(Adapter, parts),
     }
+
+
+def _settings(values: Mapping[str, Any], mode: str) -> Settings:
+    """A method's row and numbers; what the first version did not write is the mode's own.
+
+    Raises:
+        TypeError, UnlearnError: if something is unknown or does not fit.
+    """
+    if "source" not in values and mode in METHODS:
+        values = {**values, "source": METHODS[mode].settings.source}
+    settings = Settings(**fields_of(Settings, values))
+    check_parts(settings)
+    return settings
 
 
 def _check_modules(names: Any) -> None:

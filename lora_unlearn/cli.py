@@ -17,12 +17,16 @@ from typing import Any, NoReturn
 from .commands.console import settle
 from .commands.signals import INTERRUPTED, NOTED, terminable
 from .errors import UnlearnError, is_memory
+from .options import Option, options_of
+from .settings import Settings
 from .version import __version__
 
 REFUSED = 1
 INTERRUPTION = "Interrupted; nothing that was unfinished has been written."
 LONGEST_WORDS, LONGEST_MESSAGE, LONGEST_NUMBER = 10_000, 400, 30
 MOST, MOST_PICTURES = 1_000_000_000, 1_000_000
+TYPED = ("rank", "iterations", "learning_rate", "gamma", "batch", "seed")
+"""Hyper-parameters with an option of their own; all others by --method-option."""
 CHECKPOINT = "demo, a diffusers folder, or a .safetensors file"
 
 
@@ -162,12 +166,21 @@ def _erase(add: Parser) -> None:
     )
     add.add_argument(
         "--mode",
-        choices=("fast", "instant", "paper"),
+        "--method",
+        type=words,
         default="fast",
-        help="fast trains, instant solves without training, paper follows UnGuide as released",
+        help="fast trains, instant solves without training, paper follows UnGuide as released; lora-unlearn methods "
+        "lists them all",
     )
-    add.add_argument("--objective", choices=("unguide", "redirect", "surgical"), help="what the adapter learns")
-    add.add_argument("--rank", type=whole(1, 4096), help="number of directions; decides the file's size")
+    add.add_argument(
+        "--method-option",
+        type=words,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a part or a number of the method: average=ema, retain.weight=2",
+    )
+    add.add_argument("--objective", type=words, help="what the adapter learns: unguide, redirect, surgical, ...")
     add.add_argument(
         "--layers",
         dest="selector",
@@ -175,17 +188,11 @@ def _erase(add: Parser) -> None:
         help="where the adapter sits: the values of the prompt's attention (default), keys and values, or everything "
         "else, as UnGuide does for nudity (paper mode alone)",
     )
-    add.add_argument("--iterations", type=whole(1), help="updates at most")
-    add.add_argument("--learning-rate", type=number(1e-9, 1e3), help="step size of the updates")
-    add.add_argument("--gamma", type=number(0, 100), help="strength of negative guidance in the target")
-    add.add_argument("--batch", type=whole(1), help="states in each update; lower it when memory runs out")
-    add.add_argument(
-        "--offload",
-        action="store_true",
-        help="keep activations in main memory: slower, for small graphics cards",
-    )
+    for name, declared in options_of(Settings).items():
+        if name in TYPED:
+            add.add_argument(f"--{name.replace('_', '-')}", type=declared_number(declared), help=declared.help)
+    add.add_argument("--offload", action="store_true", help=options_of(Settings)["offload"].help)
     add.add_argument("--resolution", type=whole(8, 8192), help="side of the training pictures in pixels")
-    add.add_argument("--seed", type=whole(0, 2**63 - 1), help="of every random draw (default: 0)")
     add.add_argument("--resume", action="store_true", help="go on from the unfinished training at --out")
     _out(add, required=True, help="the .safetensors file to write")
 
@@ -376,6 +383,12 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
     read.__name__ = "number"
     return read
+
+
+def declared_number(option: Option) -> Callable[[str], float]:
+    """A reader of a declared hyper-parameter."""
+    assert option.low is not None and option.most is not None
+    return whole(int(option.low), int(option.most)) if option.whole else number(option.low, option.most)
 
 
 def _within(value: float, low: float, high: float) -> float:

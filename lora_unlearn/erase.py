@@ -1,11 +1,11 @@
-"""The whole way from words to an adapter: fast, instant or paper mode, calibration included."""
+"""The whole way from words to an adapter, by any method, calibration included."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -19,17 +19,21 @@ from .errors import UnlearnError
 from .gate import Gate
 from .look import Asked, LookMode, with_look
 from .lora import Lora
-from .paper import PAPER, train_paper
 from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
 from .sentences import sentences
-from .settings import INSTANT, THOROUGH, Settings, for_family
+from .settings import Settings, for_family
 from .text_gate import text_gate
-from .train import BESIDE, SHAPING, Progress, Prompts, Report, Stop, check_drawn, closed_form, encode, train
+from .training.method import check_parts
+from .training.methods import METHODS, THOROUGH, row
+from .training.progress import Progress, Report, Stop
+from .training.prompts import EDIT_PROMPTS, PUT_BESIDE, Prompts, encode
+from .training.train import solve, train
 
-Mode = Literal["fast", "instant", "paper"]
-MODES: dict[str, Settings] = {"fast": Settings(), "instant": INSTANT, "paper": PAPER}
-"""Hyper-parameters of each mode."""
+Mode = str
+"""The name of a method."""
+MODES: dict[str, Settings] = {name: method.settings for name, method in METHODS.items()}
+"""Hyper-parameters of each method."""
 PRESETS: dict[str, tuple[Mode, Settings]] = {
     "quick": ("instant", MODES["instant"]),
     "balanced": ("fast", MODES["fast"]),
@@ -44,7 +48,7 @@ LEAST_CHANGE = 0.3
 Save = Callable[[Adapter], None]
 
 
-class Counted:
+class CountingDenoiser:
     """A denoiser that counts how many rows it has evaluated."""
 
     def __init__(self, denoiser: Denoiser, evaluations: int = 0) -> None:
@@ -79,8 +83,8 @@ def erase(
         concept: what to erase.
         bank: ordinary prompts of all kinds. Those that hold one of the concept's words are left out; some of the others
             shape adapter and gate, some set its threshold, some only judge it (see `lora_unlearn.bank.Parts`).
-        mode: "fast", "instant" (closed form, no training) or "paper" (UnGuide as released).
-        settings: hyper-parameters; default: the mode's own.
+        mode: the name of a method, see `lora_unlearn.training.methods`.
+        settings: its parts and hyper-parameters; default: the method's own.
         report: called with the training's `Progress`.
         stop: asked between steps; a stopped training leaves an adapter marked as partial, not calibrated.
         resume: a partial adapter to go on from.
@@ -95,20 +99,19 @@ def erase(
         UnlearnError: if too few of the bank's prompts are left for the calibration, a loss is not finite, or the model
             does not draw the concept.
     """
-    counted = Counted(denoiser, (resume.evaluations if resume else {}).get("training", 0))
-    settings = for_family(settings or MODES[mode], denoiser.family)
+    counted = CountingDenoiser(denoiser, (resume.evaluations if resume else {}).get("training", 0))
+    settings = for_family(row(mode, settings), denoiser.family)
+    check_parts(settings)
     bank, own = without_concept(bank, concept), without_concept(promise.own, concept)
     promise, parts = replace(promise, own=tuple(own)), Parts.of(bank)
     check_negatives(len(parts.calibrate), promise.share)
     adapter = _unfinished(denoiser, concept, settings, mode)
     adapter.instead = resume.instead if resume else _instead(counted, concept, settings, bank)
-    prompts = encode(counted, replace(concept, replace_with=adapter.instead), parts.shape[:SHAPING])
-    if mode == "instant":
-        check_drawn(counted, prompts, settings)
-        targets, complete = counted.linears(settings.selector), True
-        adapter.lora = closed_form(targets, prompts, settings.rank, gamma=settings.repulsion)
-    else:
+    prompts = encode(counted, replace(concept, replace_with=adapter.instead), parts.shape[:EDIT_PROMPTS])
+    if settings.trains:
         complete = _train(counted, adapter, prompts, report, stop, resume, save)
+    else:
+        adapter.lora, complete = solve(counted, prompts, settings), True
     finished = complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE)
     adapter.lora = adapter.lora.with_one_alpha() if finished else adapter.lora
     adapter.lora.round_to_half()
@@ -142,9 +145,9 @@ def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Seq
 def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
     """About how many prompts `erase` reads before it trains anything: more if many nouns are asked, none twice."""
     bank, words = without_concept(load_bank(family), concept), 2 * len(concept.pairs())
-    shaping = min(SHAPING, len(Parts.of(bank).shape)) + len(concept.kept())
+    shaping = min(EDIT_PROMPTS, len(Parts.of(bank).shape)) + len(concept.kept())
     named = settings.reference != "nearest" or concept.replace_with.strip() or is_style(concept.name) or concept.of
-    return words + shaping + 2 * BESIDE + (0 if named else len(plain_nouns(bank)) + words // 2)
+    return words + shaping + 2 * PUT_BESIDE + (0 if named else len(plain_nouns(bank)) + words // 2)
 
 
 def _keeping(concept: Concept, instead: str) -> Concept:
@@ -170,7 +173,13 @@ def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: 
 
 
 def _train(
-    counted: Counted, adapter: Adapter, prompts: Prompts, report: Report, stop: Stop, resume: Adapter | None, save: Save
+    counted: CountingDenoiser,
+    adapter: Adapter,
+    prompts: Prompts,
+    report: Report,
+    stop: Stop,
+    resume: Adapter | None,
+    save: Save,
 ) -> bool:
     """Fill an adapter by training, telling `save` of every update; returns whether it ran to its end."""
 
@@ -187,12 +196,8 @@ def _train(
             save(adapter)
         report(progress)
 
-    settings, concept = adapter.settings, adapter.concept
     start, done = (resume.lora, resume.iterations) if resume else (None, 0)
-    if adapter.mode == "paper":
-        trained = train_paper(counted, concept, settings, keep_progress, stop, start, done)
-    else:
-        trained = train(counted, prompts, settings, keep_progress, stop, start, done)
+    trained = train(counted, prompts, adapter.settings, keep_progress, stop, start, done)
     adapter.lora, adapter.redirected, adapter.iterations = trained.lora, trained.redirected, trained.iterations
     return trained.complete
 

@@ -17,7 +17,9 @@ from .denoiser import Denoiser
 from .errors import UnlearnError
 from .lora import new_lora
 from .settings import Settings
-from .train import Progress
+from .training.method import Parts
+from .training.progress import Progress
+from .training.train import LOOKED
 
 SPARE = 1.25
 """What the backward pass needs beside the activations that are kept for it, as a factor."""
@@ -122,21 +124,20 @@ def saved(node: object) -> Iterator[Tensor]:
         yield from (part for part in (value if isinstance(value, list | tuple) else [value]) if torch.is_tensor(part))
 
 
-def estimate(cost: Cost, settings: Settings, mode: str) -> Estimate:
-    """What a training in "fast" or "paper" mode takes at most; "instant" mode takes next to nothing."""
-    if mode == "instant":
+def estimate(cost: Cost, settings: Settings) -> Estimate:
+    """What a training takes at most; a method that trains nothing takes next to nothing."""
+    if not settings.trains:
         return Estimate(0.0, 0.0, 0)
-    states = settings.trajectories * settings.trajectory_steps if mode == "fast" else 0
-    update = settings.batch * cost.update_seconds + settings.batch * cost.seconds / 10  # every tenth is looked at
-    if mode == "paper":  # each update draws its own states, on average half the way, and two targets
-        update = settings.batch * (cost.update_seconds + cost.seconds * (settings.trajectory_steps + 2))
+    recorded, plain, graded = Parts.of(settings).evaluations(settings)
+    looked = settings.batch / LOOKED if settings.records else 0.0
+    update = settings.batch * (graded * cost.update_seconds + plain * cost.seconds) + looked * cost.seconds
     row_bytes = cost.row_bytes * (OFFLOADED if settings.offload else 1)
+    states = settings.trajectories * settings.trajectory_steps if settings.records else 0
     needed = SPARE * (cost.fixed_bytes + settings.batch * row_bytes) + KEPT * states * cost.state_bytes
-    recorded = 3 * states + (settings.trajectories if mode == "fast" else 0)  # ordinary prompts at the starts
     return Estimate(recorded * cost.seconds, settings.iterations * update, int(needed))
 
 
-def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
+def that_fits(cost: Cost, settings: Settings, free: int) -> Settings:
     """The settings, with the largest batch up to theirs that fits into `free` bytes; with offloading if none does.
 
     Raises:
@@ -145,9 +146,9 @@ def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
     for offload in sorted({settings.offload, True}):
         for batch in range(settings.batch, 0, -1):
             smaller = replace(settings, batch=batch, offload=offload)
-            if estimate(cost, smaller, mode).memory <= free:
+            if estimate(cost, smaller).memory <= free:
                 return smaller
-    least = estimate(cost, replace(settings, batch=1, offload=True), mode)
+    least = estimate(cost, replace(settings, batch=1, offload=True))
     raise UnlearnError(
         f"Training takes {gigabytes(least.memory)} of memory beside the model even with a batch of 1, and "
         f"{gigabytes(free)} are free; lower the size of the training pictures, or erase without training (instant "
@@ -157,7 +158,6 @@ def that_fits(cost: Cost, settings: Settings, mode: str, free: int) -> Settings:
 
 def planned(
     settings: Settings,
-    mode: str,
     cost: Callable[[], Cost],
     free: Callable[[Estimate], int | None],
     may_change: bool = True,
@@ -165,22 +165,22 @@ def planned(
     """The settings to train with, fitted to the memory that there is, and what that takes.
 
     Args:
-        settings, mode: as ordered.
-        cost: measures an evaluation; not asked in "instant" mode.
+        settings: as ordered.
+        cost: measures an evaluation; not asked where nothing is trained.
         free: told what the training takes, says how many bytes it may have; None: that is not known.
         may_change: fit batch and offloading to the memory; False: refuse settings that do not fit.
 
     Raises:
         UnlearnError: if the memory does not suffice; it names what to lower.
     """
-    if mode == "instant":
+    if not settings.trains:
         return settings, Estimate(0.0, 0.0, 0)
     known = cost()
-    room = free(estimate(known, settings, mode))
+    room = free(estimate(known, settings))
     if room is not None and not may_change:
-        check_memory(known, settings, mode, room)
-    fitting = settings if room is None else that_fits(known, settings, mode, room)
-    return fitting, estimate(known, fitting, mode)
+        check_memory(known, settings, room)
+    fitting = settings if room is None else that_fits(known, settings, room)
+    return fitting, estimate(known, fitting)
 
 
 def lowered(ordered: Settings, fitting: Settings) -> str:
@@ -189,15 +189,15 @@ def lowered(ordered: Settings, fitting: Settings) -> str:
     return batch + ("; activations in main memory" if fitting.offload and not ordered.offload else "")
 
 
-def check_memory(cost: Cost, settings: Settings, mode: str, free: int) -> None:
+def check_memory(cost: Cost, settings: Settings, free: int) -> None:
     """Refuse a training that does not fit into `free` bytes.
 
     Raises:
         UnlearnError: naming the setting to lower, and to what.
     """
-    fitting = that_fits(cost, settings, mode, free)
+    fitting = that_fits(cost, settings, free)
     if fitting != settings:
-        needed = estimate(cost, settings, mode).memory
+        needed = estimate(cost, settings).memory
         changes = [f"lower batch to {fitting.batch}"] if fitting.batch < settings.batch else []
         changes += ["turn offload on"] if fitting.offload and not settings.offload else []
         raise UnlearnError(

@@ -10,7 +10,7 @@ import torch
 
 from .denoiser import Conditioning, Denoiser
 from .errors import UnlearnError
-from .trajectories import States
+from .training.states import States
 
 LEAST_REACTION = 0.06
 """Below this reaction there is nothing to erase, see `docs/experiments.md`."""

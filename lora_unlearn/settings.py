@@ -1,64 +1,71 @@
-"""The hyper-parameters of a training."""
+"""The hyper-parameters of a training, and the names of the parts that make up its method."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from .options import option
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters of a training; the defaults are the measured best of `docs/experiments.md`.
+    """A method's parts by name, and its hyper-parameters; the defaults are the measured best of `docs/experiments.md`.
+
+    Numbers declare their bounds and what they do by `option`: command line, nodes and pages read them here.
 
     Attributes:
-        objective: a name in `OBJECTIVES`.
-        gamma: strength of negative guidance in the target; "redirect" knows none.
+        objective: what the adapter learns, a name in `lora_unlearn.training.objectives.OBJECTIVES`.
         reference: what takes the concept's place where the user names nothing: "nearest" (the nearest thing that the
             model draws and that is not the concept, see `lora_unlearn.replacement`) or "empty" (the empty prompt).
-        down: where the down matrices come from: "selective" (random among those that answer the concept's tokens and
-            hardly any others, in units of the model's own tokens and outputs, and trained as well), "scaled" (the same,
-            but any), "solved" (the closed form as a start, in the same units, trained as well), "random" (as UnGuide,
-            trained as well), "edit" (the closed form's directions, fixed, and its up matrices as a start) or
-            "discriminant" (one direction, fixed).
-        rank: number of directions ("discriminant" has one); of the closed form at most so many, as few as keep its
-            effect.
-        scale: factor of the residual for random directions (UnGuide's alpha).
-        iterations, batch, learning_rate: updates with Adam at most, states in each, step size.
-        trajectories, trajectory_steps, guidance_scale: of the recorded states.
-        enough: stop when the matched filter on held-out states has reached this at two checks running (1: the target is
-            met exactly).
+        down: what the training starts from, a name in `lora_unlearn.training.starts.STARTS`.
         selector: which layers, see `Denoiser.linears`; by default the values of the prompt's attention.
-        offload: keep what the backward pass needs in main memory instead of the graphics card's: slower, for cards that
-            cannot hold it.
-        seed: of every random draw.
+        source: where states come from, a name in `lora_unlearn.training.sources.SOURCES`, and wrappers around it.
+        terms: of the loss, names in `lora_unlearn.training.terms.TERMS`; the first erases.
+        update: how their gradients become one, a name in `lora_unlearn.training.updates.UPDATES`.
+        average: what is kept of the way, a name in `lora_unlearn.training.averages.AVERAGES`.
+        options: the parts' own hyper-parameters where they are not the default, by "part.name".
     """
 
     objective: str = "unguide"
-    gamma: float = 0.5
+    gamma: float = option(
+        0.5, 0, 10, "How far to push away from the concept in the target; 0 only replaces, as redirect always does"
+    )
     reference: str = "nearest"
     down: str = "solved"
-    rank: int = 8
-    scale: float = 1.0
-    iterations: int = 60
-    batch: int = 4
-    learning_rate: float = 5e-2
-    trajectories: int = 8
-    trajectory_steps: int = 6
-    guidance_scale: float = 4.0
-    enough: float = 0.98
+    rank: int = option(8, 1, 128, "Directions in each layer at most; they decide the file's size", most=4096)
+    scale: float = option(1.0, 0.01, 64, "Factor of the residual for random directions (UnGuide's alpha)")
+    iterations: int = option(60, 1, 5000, "Updates at most", most=10**9)
+    batch: int = option(4, 1, 64, "States in each update; the first thing to lower when memory runs out", most=10**9)
+    learning_rate: float = option(5e-2, 1e-6, 1, "Step size of Adam")
+    trajectories: int = option(8, 1, 64, "Pictures whose way from noise is recorded")
+    trajectory_steps: int = option(6, 1, 100, "States on each of those ways")
+    guidance_scale: float = option(4.0, 1, 20, "Guidance (CFG) of those ways; Flux always takes 1")
+    enough: float = option(0.98, 0.1, 1, "Stop early once two looks running find this share of the change made")
     selector: str = "cross_v"
-    offload: bool = False
-    seed: int = 0
+    offload: bool = option(
+        False, None, None, "Keep what the backward pass needs in main memory: slower, for small graphics cards"
+    )
+    seed: int = option(0, 0, 2**63 - 1, "Of every random draw")
+    source: tuple[str, ...] = ("recorded",)
+    terms: tuple[str, ...] = ("goal",)
+    update: str = "total"
+    average: str = "last"
+    options: dict[str, float] = field(default_factory=dict)
 
     @property
     def repulsion(self) -> float:
         """The gamma that the objective really uses."""
         return 0.0 if self.objective == "redirect" else self.gamma
 
+    @property
+    def trains(self) -> bool:
+        """Whether there are updates; otherwise the start is the whole eraser."""
+        return self.iterations > 0
 
-THOROUGH = Settings(iterations=120, batch=8, learning_rate=2.5e-2, trajectory_steps=12)
-"""Several times the evaluations of the defaults, for concepts that resist."""
-INSTANT = Settings(objective="unguide", gamma=0.5, down="edit", rank=32, iterations=0)
-"""Settings of the closed form; its rank decides the file's size."""
+    @property
+    def records(self) -> bool:
+        """Whether states are made before the first update."""
+        return self.trains and self.source[:1] != ("own",)
 
 
 def for_family(settings: Settings, family: str) -> Settings:

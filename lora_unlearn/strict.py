@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from .objectives import OBJECTIVES
+from .training.averages import AVERAGES
+from .training.methods import METHODS
+from .training.objectives import OBJECTIVES
+from .training.starts import STARTS
+from .training.updates import UPDATES
 
 LONGEST_BLOCK = 32 * 2**20
 """Characters of a JSON text."""
@@ -29,10 +33,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
 CHOICES: dict[str, tuple[str, ...]] = {
     "family": ("sd1", "sd2", "sdxl", "sd3", "flux", "demo", "language"),
     "prediction_type": ("epsilon", "v_prediction", "flow"),
-    "mode": ("fast", "instant", "paper"),
+    "mode": tuple(METHODS),
     "objective": tuple(OBJECTIVES),
     "reference": ("nearest", "empty"),
-    "down": ("selective", "scaled", "solved", "random", "edit", "discriminant"),
+    "down": tuple(STARTS),
+    "update": tuple(UPDATES),
+    "average": tuple(AVERAGES),
     "selector": ("cross_v", "cross_kv", "context", "all_but_cross"),
     "statistic": ("text", "kappa", "rho", "both", "raw", "look"),
 }
@@ -93,6 +99,9 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "float | None": lambda value: value is None or _is_number(value),
     "tuple[str, ...]": lambda value: _is_list(value, _is_text),
     "tuple[int, ...]": lambda value: _is_list(value, lambda part: _is_whole(part) and part >= 0),
+    "dict[str, float]": lambda value: (
+        isinstance(value, dict) and all(_is_text(key) and _is_number(number) for key, number in value.items())
+    ),
     "dict[str, int]": lambda value: (
         isinstance(value, dict)
         and all(_is_text(key) and _is_number(count) and count >= 0 for key, count in value.items())

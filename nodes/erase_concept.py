@@ -143,7 +143,7 @@ def made(node: Any, model: Any, clip: Any, vae: Any, order: Order, strength: flo
         prompts = usual_prompts(model, clip, adapter, stages)
         pairs = compare(model, erased, prompts, studio_for(clip, vae, adapter), stages)
     page = pairs.page(at_work(strength, gate))
-    if adapter.mode != "instant":  # the classic canvas would show the last sketch instead
+    if adapter.settings.trains:  # the classic canvas would show the last sketch instead
         comfy.utils.ProgressBar(1).update_absolute(1, preview=("JPEG", to_pillow(page)[0], None))
     return io.NodeOutput(erased, adapter, ui=shown(node, "\n".join([*said, *pairs.labels]), page))
 

@@ -12,8 +12,12 @@ from ..lora_unlearn.bounds import FALSE_OPEN_RATE
 from ..lora_unlearn.checks import check_rate
 from ..lora_unlearn.erase import MODES, Mode
 from ..lora_unlearn.look import LOOK_MODES, LookMode
-from ..lora_unlearn.objectives import OBJECTIVES
+from ..lora_unlearn.options import options_of
 from ..lora_unlearn.promise import Promise
+from ..lora_unlearn.training.method import changed, read_option
+from ..lora_unlearn.training.methods import row
+from ..lora_unlearn.training.objectives import OBJECTIVES
+from ..lora_unlearn.training.starts import STARTS
 from .families import family_of
 from .messages import readable, told
 from .outcome import kept, outcome
@@ -35,44 +39,33 @@ from .training import Order, known_eraser, stages_of, train_eraser
 
 DEFAULT = MODES["fast"]
 SELECTORS = ["cross_v", "cross_kv", "context", "all_but_cross"]
-DIRECTIONS = ["solved", "selective", "scaled", "random", "edit", "discriminant"]
 REFERENCES = ["nearest", "empty"]
 
 
-def number(name: str, low: float, high: float, step: float, tooltip: str) -> Any:
-    """A folded-away number, whose default is the setting's own."""
-    default = getattr(DEFAULT, name)
-    kind = io.Int if isinstance(default, int) else io.Float
-    return advanced(kind.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip))
+STEPS = {"learning_rate": 1e-6, "scale": 0.01, "gamma": 0.1, "guidance_scale": 0.5, "enough": 0.005}
+"""By how much a widget moves a number; whole numbers by 1."""
+NUMBERS = (
+    "batch", "learning_rate", "rank", "scale", "gamma", "trajectories", "trajectory_steps", "guidance_scale", "enough",
+)  # fmt: skip
+"""Hyper-parameters in the order in which saved widgets have them, behind iterations."""
+
+
+def number(name: str) -> Any:
+    """A hyper-parameter as the core declares it."""
+    declared = options_of(Settings)[name]
+    low, high = declared.low, declared.high
+    bounds = f", {low:.6f} to {high:g}." if name == "learning_rate" else f", {low:g} to {high:g}."
+    kind, step = (io.Int, 1) if declared.whole else (io.Float, STEPS[name])
+    return kind.Input(name, default=declared.default, min=low, max=high, step=step, tooltip=declared.help + bounds)
 
 
 def setting_inputs() -> list[Any]:
-    """Every field of `Settings`, but for the seed and offload; their defaults are those of the mode fast."""
+    """Every field of `Settings` that was there in the first version, but for the seed and offload; their defaults are
+    those of the method fast.
+    """
     return [
-        io.Int.Input(
-            "iterations",
-            default=DEFAULT.iterations,
-            min=1,
-            max=5000,
-            tooltip="Updates at most, 1 to 5000 (fast, paper).",
-        ),
-        number("batch", 1, 64, 1, "States in each update, 1 to 64. The first thing to lower when memory runs out."),
-        number("learning_rate", 1e-6, 1.0, 1e-6, "Step size of Adam, 0.000001 to 1."),
-        number("rank", 1, 128, 1, "Directions in each layer, 1 to 128; it decides the file's size."),
-        number(
-            "scale", 0.01, 64.0, 0.01, "Factor of the residual for random directions (UnGuide's alpha), 0.01 to 64."
-        ),
-        number(
-            "gamma",
-            0.0,
-            10.0,
-            0.1,
-            "How far to push away from the concept in the target, 0 to 10; 0 only replaces, as redirect always does.",
-        ),
-        number("trajectories", 1, 64, 1, "Pictures whose way from noise is recorded, 1 to 64."),
-        number("trajectory_steps", 1, 100, 1, "States on each of those ways, 1 to 100."),
-        number("guidance_scale", 1.0, 20.0, 0.5, "Guidance (CFG) of those ways, 1 to 20; Flux always takes 1."),
-        number("enough", 0.1, 1.0, 0.005, "Stop early once this share of the concept is redirected, 0.1 to 1."),
+        number("iterations"),
+        *(advanced(number(name)) for name in NUMBERS),
         *choice_inputs(),
     ]
 
@@ -88,11 +81,12 @@ def choice_inputs() -> list[Any]:
         advanced(
             io.Combo.Input(
                 "down",
-                options=DIRECTIONS,
+                options=list(STARTS),
                 default=DEFAULT.down,
                 tooltip="Where the input directions come from: solved from the closed form, trained as well; "
                 "selective, scaled and random from chance, trained as well, the first among those that other prompts "
-                "hardly answer, the last as in UnGuide; edit and discriminant from the text.",
+                "hardly answer, the last as in UnGuide; edit, discriminant, uce and speed from the text; slug from one "
+                "gradient.",
             )
         ),
         advanced(
@@ -171,9 +165,28 @@ def reference_input() -> Any:
     )
 
 
-def settings_of(mode: Mode, values: dict[str, Any]) -> Settings:
-    """A mode's settings with what the user changed: a value left as the node shows it at first is the mode's own."""
-    return replace(MODES[mode], **{name: value for name, value in values.items() if value != getattr(DEFAULT, name)})
+def options_input() -> Any:
+    """Parts and their numbers, for whoever reads docs/methods.md."""
+    return advanced(
+        io.String.Input(
+            "method_options",
+            default="",
+            multiline=True,
+            placeholder="method options: average=ema",
+            tooltip="Further parts and numbers of the method, one name=value a line: average=ema, retain.weight=2.",
+        )
+    )
+
+
+def settings_of(mode: Mode, values: dict[str, Any], options: str = "") -> Settings:
+    """A method's settings with what the user changed: a value left as the node shows it at first is the method's own.
+
+    Raises:
+        UnlearnError: for an unknown option, one out of its range, or parts that do not fit together.
+    """
+    fields = {name: value for name, value in values.items() if value != getattr(DEFAULT, name)}
+    lines = [line for line in options.splitlines() if line.strip()]
+    return changed(row(mode, replace(MODES[mode], **fields)), dict(map(read_option, lines)))
 
 
 class TrainEraser(io.ComfyNode):
@@ -186,8 +199,9 @@ class TrainEraser(io.ComfyNode):
             "mode",
             options=list(MODES),
             default="fast",
-            tooltip="fast: recorded trajectories. instant: from the text alone. paper: UnGuide as released, slow. "
-            "Settings that you leave as they are take the mode's own values.",
+            tooltip="The method. fast: recorded trajectories. instant: from the text alone. paper: UnGuide as "
+            "released, slow. The others are what related works propose, see docs/methods.md. Settings that you leave "
+            "as they are take the method's own values.",
         )
         return schema(
             node_id="LoraUnlearnTrainEraser",
@@ -207,6 +221,7 @@ class TrainEraser(io.ComfyNode):
                 rate_input(),
                 reference_input(),
                 look_input(),
+                options_input(),
             ],
             outputs=[EraserType.Output(display_name="eraser", tooltip="The trained eraser.")],
         )
@@ -227,6 +242,7 @@ class TrainEraser(io.ComfyNode):
         bank: str = "",
         false_open_rate: float = FALSE_OPEN_RATE,
         look: LookMode = "text",
+        method_options: str = "",
         **settings: Any,
     ) -> io.NodeOutput:
         """Train, or take the kept eraser."""
@@ -234,7 +250,7 @@ class TrainEraser(io.ComfyNode):
         sides = (size, size) if size else None
         promise = Promise(bank_of(bank, words), false_open_rate, look)
         check_rate(promise, family_of(model), words)
-        order = Order(words, mode, settings_of(mode, settings), sides, cache, promise=promise)
+        order = Order(words, mode, settings_of(mode, settings, method_options), sides, cache, promise=promise)
         known = known_eraser(model, clip, order)
         with stages_of(order, [SUGGESTING]) as stages:
             adapter = known or train_eraser(model, clip, order, stages)

@@ -20,7 +20,7 @@ from ..lora_unlearn.estimate import Estimate, Remaining, duration, gigabytes, lo
 from ..lora_unlearn.promise import USUAL, Promise
 from ..lora_unlearn.settings import for_family
 from ..lora_unlearn.sketches import Sketcher, moments
-from ..lora_unlearn.train import Progress
+from ..lora_unlearn.training.progress import Progress
 from .cache import CACHE
 from .denoiser import ComfyDenoiser
 from .fingerprint import fingerprint
@@ -53,8 +53,8 @@ class Order:
 
     Attributes:
         concept: what to erase.
-        mode: "instant", "fast" or "paper".
-        settings: hyper-parameters.
+        mode: the method's name.
+        settings: its parts and hyper-parameters.
         size: (height, width) of training pictures in pixels; None: the model's own.
         keep_on_disk: whether the eraser is looked for and kept on disk.
         may_lower_batch: when memory is scarce, train with a smaller batch instead of refusing.
@@ -88,8 +88,8 @@ def known_eraser(model: Any, clip: Any, order: Order) -> Adapter | None:
 
 def stages_of(order: Order, further: Sequence[str] = ()) -> Stages:
     """The stages of a training, and of what the node does with the eraser afterwards."""
-    trained = order.mode != "instant"
-    unused = {RECORDING: order.mode != "fast", TRAINING: not trained, SKETCHING: not (trained and order.sketch)}
+    trained = order.settings.trains
+    unused = {RECORDING: not order.settings.records, TRAINING: not trained, SKETCHING: not (trained and order.sketch)}
     unused |= {LOOKING: order.promise.look == "text"}
     unused |= {stage: stage not in further for stage in (SUGGESTING, COMPARING, DRAWING)}
     return Stages(f"Erasing {order.concept.name}", {name: work for name, work in WORK.items() if not unused.get(name)})
@@ -175,7 +175,7 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order, stages: Stages) -> A
         raise
     finally:
         denoiser.encoded = lambda: None
-        if order.mode != "instant" and unfinished and unfinished[0].partial and (cancelled or interrupted()):
+        if order.settings.trains and unfinished and unfinished[0].partial and (cancelled or interrupted()):
             CACHE.put(key, unfinished[0], order.keep_on_disk)
             stages.then = "Run continues"
 
@@ -186,15 +186,15 @@ def _planned(denoiser: ComfyDenoiser, order: Order) -> tuple[Settings, Estimate]
     Raises:
         UnlearnError: if the memory does not suffice; it names the setting to lower.
     """
-    settings, mode, room = for_family(order.settings, denoiser.family), order.mode, 0
+    settings, room = for_family(order.settings, denoiser.family), 0
 
     def free(needed: Estimate) -> int:
         nonlocal room
         room = denoiser.make_room(needed.memory)
         return room
 
-    fitting, expected = planned(settings, mode, lambda: measure(denoiser, settings), free, order.may_lower_batch)
-    if mode != "instant":
+    fitting, expected = planned(settings, lambda: measure(denoiser, settings), free, order.may_lower_batch)
+    if settings.trains:
         denoiser.room = expected.memory
         text = f"Erasing {order.concept.name}: training takes {expected}; {gigabytes(room)} are free"
         text += lowered(settings, fitting)
@@ -211,7 +211,7 @@ class _Shown:
         self.remaining, self.share = Remaining(expected), ""
         self.read, self.total = 0, prompts_first(denoiser.family, order.concept, order.settings)
         self.picture: Image.Image | None = None
-        updates = order.settings.iterations if order.sketch and order.mode != "instant" else 0
+        updates = order.settings.iterations if order.sketch else 0
         self.moments = sorted(moments(updates) - {updates})
         self.sketcher = Sketcher(self.draw, self.moments)
         denoiser.encoded = self.encoded

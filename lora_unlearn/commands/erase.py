@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,17 @@ from ..checks import check_rate, check_words
 from ..concept import Concept, notices
 from ..denoiser import base_hash
 from ..describe import gate_lines, percent
-from ..erase import LEAST_CHANGE, MODES, Mode, erase
+from ..erase import LEAST_CHANGE, Mode, erase
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..keep import Keeper, unfinished_beside
+from ..options import chosen
 from ..promise import USUAL, Promise
 from ..settings import Settings, for_family
 from ..suggest import suggest
-from ..train import Progress
+from ..training.method import changed, read_option
+from ..training.methods import METHODS
+from ..training.progress import Progress
 from ..written import Written, called, check_replaceable
 from .console import TOGETHER, Bars, bars, quiet, say
 from .models import check_no_source, check_size, open_model, output_file, read_own
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     out = output_file(args.out)
     check_no_source(out, args.checkpoint)
     check_replaceable(out, Written("eraser", called(concept)), args.overwrite)
-    check_begun(args, out)
+    check_begun(args, out, settings.trains)
     begun = next((path for path in (unfinished_beside(out), out) if path.exists()), out)
     resumed = Adapter.load(begun) if args.resume else None
     with quiet():
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         if resumed is not None:
             fitting = for_family(settings, denoiser.family)
             check_resumed(resumed, begun, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
-        again = "repeat the command" if args.mode == "instant" else "repeat the command with --resume to go on"
+        again = "repeat the command with --resume to go on" if settings.trains else "repeat the command"
         adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again, promise)
         seconds = time.perf_counter() - started
         further = near_words(denoiser, concept) if adapter else []
@@ -81,29 +83,24 @@ def settings_for(args: argparse.Namespace) -> Settings:
     Raises:
         UnlearnError: for an option that the mode has no use for.
     """
+    method = chosen("method", args.mode, METHODS)
     names = ("objective", "rank", "selector", "iterations", "learning_rate", "gamma", "batch", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    useless = [name for name in given if name not in ("rank", "selector", "seed")] if args.mode == "instant" else []
-    if useless:
-        option = useless[0].replace("_", "-")
-        raise UnlearnError(f"Instant mode trains nothing, so --{option} has no use; leave it out or use --mode fast.")
-    if args.selector == "all_but_cross" and args.mode != "paper":
-        raise UnlearnError("Only paper mode trains layers that do not read the prompt; use --mode paper with them.")
-    if args.resume and args.mode == "instant":
-        raise UnlearnError("Instant mode has nothing to go on from; leave --resume out.")
-    if args.offload and args.mode == "instant":
-        raise UnlearnError("Instant mode trains nothing, so --offload has no use; leave it out.")
-    return replace(MODES[args.mode], offload=args.offload, **given)
+    if args.offload:
+        given["offload"] = True
+    if args.resume and not method.settings.trains:
+        raise UnlearnError(f"The method {args.mode} trains nothing and has nothing to go on from; leave --resume out.")
+    return changed(method.settings, {**given, **dict(map(read_option, args.method_option))})
 
 
-def check_begun(args: argparse.Namespace, out: Path) -> None:
+def check_begun(args: argparse.Namespace, out: Path, trains: bool) -> None:
     """Refuse to begin anew where an unfinished training lies.
 
     Raises:
         UnlearnError: naming its file.
     """
     begun = unfinished_beside(out)
-    if begun.exists() and not (args.resume or args.overwrite or args.mode == "instant"):
+    if begun.exists() and trains and not (args.resume or args.overwrite):
         raise UnlearnError(
             f"{begun} holds an unfinished training; add --resume to go on with it, or --overwrite to begin anew."
         )
@@ -175,7 +172,7 @@ def erase_to(
     Raises:
         UnlearnError: if the training changed too little.
     """
-    keeper = Told(out, again, mode != "instant")
+    keeper = Told(out, again, settings.trains)
     try:
         with bars() as shown, graceful() as stop:
             adapter = erase(

@@ -12,7 +12,7 @@ from processes import interrupt, start, wait_for
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.erase import MODES
 from lora_unlearn.keep import unfinished_beside
-from lora_unlearn.settings import INSTANT
+from lora_unlearn.training.methods import INSTANT
 
 LONG = ("--concept", "cat", "--batch", 1, "--iterations", 100_000, "--learning-rate", 1e-9)
 

@@ -7,7 +7,7 @@ import torch
 from lora_unlearn import Concept, denoiser_for, load_bank
 from lora_unlearn.directions import discriminant, factors, token_edit
 from lora_unlearn.gate import Gate, encode_direction, text_score
-from lora_unlearn.train import encode
+from lora_unlearn.training.prompts import encode
 
 
 def moved(edit, conditioning):

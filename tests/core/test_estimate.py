@@ -9,7 +9,7 @@ import torch
 
 from lora_unlearn import Concept, Settings, UnlearnError, denoiser_for
 from lora_unlearn.demo.checkpoint import load_demo
-from lora_unlearn.erase import Counted
+from lora_unlearn.erase import CountingDenoiser
 from lora_unlearn.estimate import (
     Cost,
     Estimate,
@@ -25,8 +25,10 @@ from lora_unlearn.estimate import (
     that_fits,
 )
 from lora_unlearn.lora import new_lora
-from lora_unlearn.paper import train_paper
-from lora_unlearn.train import Progress, encode, train
+from lora_unlearn.training.methods import row
+from lora_unlearn.training.progress import Progress
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.train import train
 
 GB = 2**30
 COST = Cost(seconds=0.1, update_seconds=0.25, row_bytes=GB // 2, fixed_bytes=GB, state_bytes=65536)
@@ -66,60 +68,57 @@ def test_a_row_keeps_as_much_with_two_rows_as_with_eight(denoiser, cost):
 def test_a_training_evaluates_about_what_is_foretold(denoiser, mode, replacement):
     """With a second for every evaluation, the estimate is a bound on their number, and not a lavish one."""
     settings = Settings(iterations=20, batch=2, trajectories=2, trajectory_steps=6, enough=1.0)
-    settings = replace(settings, down="random" if mode == "paper" else "edit")
-    counted, concept = Counted(denoiser), Concept("cat", replace_with=replacement)
-    if mode == "paper":
-        train_paper(counted, concept, settings)
-    else:
-        train(counted, encode(counted, concept, ["a photo of a dog"]), settings)
-    told = estimate(replace(COST, seconds=1, update_seconds=1), settings, mode).seconds
+    settings = row(mode, replace(settings, down="random" if mode == "paper" else "edit"))
+    counted, concept = CountingDenoiser(denoiser), Concept("cat", replace_with=replacement)
+    train(counted, encode(counted, concept, ["a photo of a dog"]), settings)
+    told = estimate(replace(COST, seconds=1, update_seconds=1), settings).seconds
     assert 0.7 * told < counted.evaluations <= 1.05 * told
 
 
 def test_memory_grows_with_batch_and_states():
-    small, large = (estimate(COST, Settings(batch=batch), "fast") for batch in (4, 16))
+    small, large = (estimate(COST, Settings(batch=batch)) for batch in (4, 16))
     assert large.memory - small.memory == pytest.approx(1.25 * 12 * COST.row_bytes, rel=1e-6)
-    more = estimate(COST, Settings(batch=4, trajectories=64), "fast")
+    more = estimate(COST, Settings(batch=4, trajectories=64))
     assert more.memory > small.memory and more.recording_seconds == pytest.approx(8 * small.recording_seconds)
-    assert estimate(COST, Settings(), "instant") == Estimate(0.0, 0.0, 0)
-    assert estimate(COST, Settings(), "paper").seconds > small.seconds
+    assert estimate(COST, row("instant")) == Estimate(0.0, 0.0, 0)
+    assert estimate(COST, row("paper")).seconds > small.seconds
 
 
 def test_a_batch_that_fits_is_found_or_the_setting_to_lower_is_named():
-    settings, needed = Settings(batch=16), estimate(COST, Settings(batch=5), "fast").memory
-    assert that_fits(COST, settings, "fast", needed) == replace(settings, batch=5)
-    assert that_fits(COST, settings, "fast", 100 * GB) is not None
-    check_memory(COST, settings, "fast", 100 * GB)
+    settings, needed = Settings(batch=16), estimate(COST, Settings(batch=5)).memory
+    assert that_fits(COST, settings, needed) == replace(settings, batch=5)
+    assert that_fits(COST, settings, 100 * GB) is not None
+    check_memory(COST, settings, 100 * GB)
     with pytest.raises(UnlearnError, match=r"batch of 16 takes 11\.3 GB .* lower batch to 5\."):
-        check_memory(COST, settings, "fast", needed)
+        check_memory(COST, settings, needed)
     with pytest.raises(UnlearnError, match=r"even with a batch of 1, and 0\.5 GB are free; lower the size"):
-        check_memory(COST, settings, "fast", GB // 2)
+        check_memory(COST, settings, GB // 2)
 
 
 def test_where_no_batch_fits_activations_go_to_main_memory():
     settings = Settings(batch=4)
-    room = estimate(COST, replace(settings, batch=2, offload=True), "fast").memory
-    assert room < estimate(COST, replace(settings, batch=1), "fast").memory
-    assert that_fits(COST, settings, "fast", room) == replace(settings, batch=2, offload=True)
+    room = estimate(COST, replace(settings, batch=2, offload=True)).memory
+    assert room < estimate(COST, replace(settings, batch=1)).memory
+    assert that_fits(COST, settings, room) == replace(settings, batch=2, offload=True)
     with pytest.raises(UnlearnError, match=r"lower batch to 2 and turn offload on\."):
-        check_memory(COST, settings, "fast", room)
+        check_memory(COST, settings, room)
 
 
 def test_a_plan_fits_the_settings_or_refuses_them_as_the_host_wishes():
-    settings, needed = Settings(batch=16), estimate(COST, Settings(batch=5), "fast")
+    settings, needed = Settings(batch=16), estimate(COST, Settings(batch=5))
     asked: list[Estimate] = []
 
     def free(estimated: Estimate) -> int:
         asked.append(estimated)
         return needed.memory
 
-    fitting, expected = planned(settings, "fast", lambda: COST, free)
+    fitting, expected = planned(settings, lambda: COST, free)
     assert fitting == replace(settings, batch=5) and expected == needed
-    assert asked == [estimate(COST, settings, "fast")]  # a host may have to make room for what was ordered
+    assert asked == [estimate(COST, settings)]  # a host may have to make room for what was ordered
     assert lowered(settings, fitting) == "; batch lowered from 16 to 5" and lowered(settings, settings) == ""
     with pytest.raises(UnlearnError, match="lower batch to 5"):
-        planned(settings, "fast", lambda: COST, free, may_change=False)
-    assert planned(settings, "fast", lambda: COST, lambda estimated: None)[0] == settings  # nobody knows what is free
+        planned(settings, lambda: COST, free, may_change=False)
+    assert planned(settings, lambda: COST, lambda estimated: None)[0] == settings  # nobody knows what is free
 
 
 def test_what_is_left_is_estimated_then_measured():

@@ -9,7 +9,7 @@ import torch
 
 from lora_unlearn import Concept, Settings, UnlearnError, denoiser_for, erase, load_bank
 from lora_unlearn.demo.checkpoint import load_demo
-from lora_unlearn.settings import INSTANT
+from lora_unlearn.training.methods import INSTANT
 
 FEW = Settings(iterations=1, batch=1)
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
-from lora_unlearn.directions import enough_factors
+from lora_unlearn.directions import enough_factors, tokens
 from lora_unlearn.erase import without_concept
 from lora_unlearn.replacement import nearest
-from lora_unlearn.train import encode, scaled, tokens
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.scene import Scene
+from lora_unlearn.training.starts import STARTS
 
 
 @pytest.mark.parametrize("word", ["cat", "ship", "frog"])
@@ -43,7 +45,8 @@ def test_the_file_says_what_is_drawn_instead(pipe, tmp_path):
 def test_scaled_directions_answer_in_the_models_own_units(pipe):
     denoiser = denoiser_for(pipe)
     prompts, targets = encode(denoiser, Concept("cat"), ["a house", "a tree"]), denoiser.linears("cross_v")
-    lora, text = scaled(targets, prompts, 64, torch.Generator().manual_seed(0)), tokens(prompts.text_pairs[0])
+    scene = Scene(denoiser, prompts, targets, Settings(rank=64), torch.Generator().manual_seed(0))
+    lora, text = STARTS["scaled"]()(scene), tokens(prompts.text_pairs[0])
     for name, layer in lora.items():
         assert (text @ layer.down.T).square().mean().sqrt().item() == pytest.approx(1, rel=0.3)
         own = (text @ targets[name].weight.T).square().mean().sqrt().item()
@@ -65,10 +68,11 @@ def test_the_concept_is_practised_alone_and_beside_other_things(pipe):
 def test_selective_directions_answer_the_concept_and_hardly_anything_else(pipe):
     denoiser = denoiser_for(pipe)
     prompts = encode(denoiser, Concept("cat"), load_bank("demo")[:200])
-    targets, generator = denoiser.linears("cross_v"), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    scene = Scene(denoiser, prompts, denoiser.linears("cross_v"), Settings(rank=16), generator)
     new = denoiser.encode(["a picture of one ship", "my own guitar", "the old house by the tree"])
-    for choose, most in ((False, None), (True, 0.5)):
-        lora = scaled(targets, prompts, 16, generator, choose)
+    for start, most in (("scaled", None), ("selective", 0.5)):
+        lora = STARTS[start]()(scene)
         answers = [
             sum(float((tokens(rows) @ layer.down.T).square().mean().sqrt()) for _, layer in lora.items())
             / len(lora.names)

@@ -19,7 +19,8 @@ from lora_unlearn import Concept, Eraser, Settings, UnlearnError, denoiser_for, 
 from lora_unlearn.denoiser import base_hash
 from lora_unlearn.gate import Gate
 from lora_unlearn.hosts.layers import AppliedTarget
-from lora_unlearn.train import encode, train
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.train import train
 
 CLOSED = Gate(text_closed=float("inf"))
 LAYERS = {"sd1": ["to_q", "to_k", "to_v", "to_out.0"], "flux": ["to_q", "add_k_proj", "add_v_proj"]}

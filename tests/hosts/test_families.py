@@ -20,7 +20,9 @@ from lora_unlearn.guidance import Eraser, Guidance
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.sampling import erasing
 from lora_unlearn.settings import Settings
-from lora_unlearn.train import closed_form, encode, train
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.starts.edit import closed_form
+from lora_unlearn.training.train import train
 
 FAMILIES = list(tiny.BUILDERS)
 FLOWS = ["sd3", "sd35_without_t5", "flux", "schnell"]

@@ -17,7 +17,8 @@ from host_parts import draw, random_adapter
 from lora_unlearn import Concept, Eraser, Sampling, Settings, UnlearnError, denoiser_for, erasing, generate
 from lora_unlearn.denoiser import base_hash
 from lora_unlearn.gate import Gate
-from lora_unlearn.train import encode, train
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.train import train
 
 CPU = torch.device("cpu")
 LOOK = Gate("look", -1.0, look=-1.0, look_shape=(4, 16, 16))
