@@ -197,6 +197,10 @@ def _erase(add: Parser) -> None:
     _out(add, required=True, help="the .safetensors file to write")
 
 
+def _methods(add: Parser) -> None:
+    add.add_argument("name", nargs="?", type=words, default="", help="a method whose parts and numbers are to be told")
+
+
 def _suggest(add: Parser) -> None:
     _model(add)
     add.add_argument("--concept", type=words, required=True, help='what is to be erased, for example "dog"')
@@ -431,6 +435,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "demo": (_demo, "erase a concept from the demo model and show pictures of before and after", "demo --concept cat"),
     "erase": (_erase, "make an eraser for a concept",
               'erase --checkpoint model.safetensors --concept "cat" --also "kitten" --out cat.safetensors'),
+    "methods": (_methods, "list what there is to erase with, or one method's parts and numbers", "methods esd"),
     "suggest": (_suggest, "name words that the model reads like a concept's, to erase or to keep along with it",
                 'suggest --checkpoint model.safetensors --concept "dog"'),
     "try": (_try, "ask an eraser's gate about prompts, without drawing anything",

@@ -8,11 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from .training.averages import AVERAGES
+from .training.method import LISTS, PARTS
 from .training.methods import METHODS
-from .training.objectives import OBJECTIVES
-from .training.starts import STARTS
-from .training.updates import UPDATES
 
 LONGEST_BLOCK = 32 * 2**20
 """Characters of a JSON text."""
@@ -34,13 +31,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "family": ("sd1", "sd2", "sdxl", "sd3", "flux", "demo", "language"),
     "prediction_type": ("epsilon", "v_prediction", "flow"),
     "mode": tuple(METHODS),
-    "objective": tuple(OBJECTIVES),
-    "reference": ("nearest", "empty"),
-    "down": tuple(STARTS),
-    "update": tuple(UPDATES),
-    "average": tuple(AVERAGES),
-    "selector": ("cross_v", "cross_kv", "context", "all_but_cross"),
     "statistic": ("text", "kappa", "rho", "both", "raw", "look"),
+    **{kind: tuple(known) for kind, known in PARTS.items() if kind not in LISTS},
 }
 """Of texts by the name of their field."""
 

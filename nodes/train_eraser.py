@@ -14,10 +14,8 @@ from ..lora_unlearn.erase import MODES, Mode
 from ..lora_unlearn.look import LOOK_MODES, LookMode
 from ..lora_unlearn.options import options_of
 from ..lora_unlearn.promise import Promise
-from ..lora_unlearn.training.method import changed, read_option
+from ..lora_unlearn.training.method import PARTS, changed, read_option
 from ..lora_unlearn.training.methods import row
-from ..lora_unlearn.training.objectives import OBJECTIVES
-from ..lora_unlearn.training.starts import STARTS
 from .families import family_of
 from .messages import readable, told
 from .outcome import kept, outcome
@@ -38,8 +36,6 @@ from .stages import SUGGESTING
 from .training import Order, known_eraser, stages_of, train_eraser
 
 DEFAULT = MODES["fast"]
-SELECTORS = ["cross_v", "cross_kv", "context", "all_but_cross"]
-REFERENCES = ["nearest", "empty"]
 
 
 STEPS = {"learning_rate": 1e-6, "scale": 0.01, "gamma": 0.1, "guidance_scale": 0.5, "enough": 0.005}
@@ -75,13 +71,13 @@ def choice_inputs() -> list[Any]:
     return [
         advanced(
             io.Combo.Input(
-                "objective", options=list(OBJECTIVES), default=DEFAULT.objective, tooltip="The loss's target."
+                "objective", options=list(PARTS["objective"]), default=DEFAULT.objective, tooltip="The loss's target."
             )
         ),
         advanced(
             io.Combo.Input(
                 "down",
-                options=list(STARTS),
+                options=list(PARTS["down"]),
                 default=DEFAULT.down,
                 tooltip="Where the input directions come from: solved from the closed form, trained as well; "
                 "selective, scaled and random from chance, trained as well, the first among those that other prompts "
@@ -92,7 +88,7 @@ def choice_inputs() -> list[Any]:
         advanced(
             io.Combo.Input(
                 "selector",
-                options=SELECTORS,
+                options=list(PARTS["selector"]),
                 default=DEFAULT.selector,
                 tooltip="Which layers: the values of the prompt's attention, its keys and values, the text's entrance "
                 "(SD3, Flux), or all others (with random directions).",
@@ -157,7 +153,7 @@ def reference_input() -> Any:
     return advanced(
         io.Combo.Input(
             "reference",
-            options=REFERENCES,
+            options=list(PARTS["reference"]),
             default=DEFAULT.reference,
             tooltip="What takes the concept's place if replace_with is empty. nearest: the nearest other thing that "
             "the model draws. empty: whatever the model draws without a prompt.",

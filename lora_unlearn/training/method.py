@@ -29,9 +29,11 @@ PARTS: dict[str, Mapping[str, Any]] = {
     "terms": TERMS,
     "update": UPDATES,
     "average": AVERAGES,
+    "selector": dict.fromkeys(("cross_v", "cross_kv", "context", "all_but_cross")),
+    "reference": dict.fromkeys(("nearest", "empty")),
 }
 """Tables of parts by the field of `Settings` that names them."""
-CALLED = {"down": "start", "terms": "term"}
+CALLED = {"down": "start", "terms": "term", "selector": "choice of layers"}
 """What a part is called where its field is named otherwise."""
 LISTS = ("source", "terms")
 """Fields that name several parts, separated by commas: a source and its wrappers, the terms."""
@@ -150,7 +152,7 @@ def changed(settings: Settings, typed: Mapping[str, Any]) -> Settings:
         short = [key for key in of_parts if key.endswith(f".{name}")]
         if name in own:
             fields[name] = own[name].read(value)
-        elif name in PARTS or name in ("selector", "reference"):
+        elif name in PARTS:
             fields[name] = _names(name, value)
         elif name in of_parts or len(short) == 1:
             key = name if name in of_parts else short[0]

@@ -1,0 +1,74 @@
+"""`lora-unlearn methods`: what there is to erase with, a line each, and every option of one of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from importlib import resources
+from typing import Any
+
+from ..options import Option, chosen, options_of
+from ..settings import Settings
+from ..training.method import LISTS, PARTS, part_options
+from ..training.methods import METHODS
+from .console import say
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.name:
+        about(args.name)
+    else:
+        listed()
+    return 0
+
+
+def listed() -> None:
+    """All methods with their figures on the demo model."""
+    known = figures()
+    for name, method in METHODS.items():
+        say(f"{name:<17} {method.about} [{method.origin}]{told(known.get(name))}")
+    say("\nH is on the demo model, always on and behind the gate; lora-unlearn methods NAME tells its parts.")
+
+
+def told(found: dict[str, Any] | None) -> str:
+    """A method's figures, as the end of its line."""
+    if found is None:
+        return ""
+    return f": H {found['H']:.2f} always on, {found['H gated']:.2f} gated, {found['evaluations']} evaluations"
+
+
+def figures() -> dict[str, Any]:
+    """The last measured figures, as `benchmarks.methods --write` leaves them; none where there is no such file."""
+    file = resources.files("lora_unlearn.training") / "figures.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def about(name: str) -> None:
+    """One method: its parts, its numbers, and what --method-option may change.
+
+    Raises:
+        UnlearnError: if there is none of that name.
+    """
+    method = chosen("method", name, METHODS)
+    settings = method.settings
+    say(f"{name}: {method.about}\nfrom {method.origin}\n\nparts (--method-option {next(iter(PARTS))}=...)")
+    for kind, table in PARTS.items():
+        value = getattr(settings, kind)
+        say(f"  {kind} = {','.join(value) if kind in LISTS else value}    of {', '.join(table)}")
+    say("\nnumbers (--method-option rank=...)")
+    for option in options_of(Settings).values():
+        say(f"  {line(option.name, getattr(settings, option.name), option)}")
+    named = {settings.down, *settings.source, *settings.terms, settings.update, settings.average}
+    own = {key: option for key, option in part_options().items() if key.split(".")[0] in named}
+    if own:
+        say("\nnumbers of its parts")
+    for key, option in own.items():
+        say(f"  {line(key, settings.options.get(key, option.default), option)}")
+
+
+def line(name: str, value: Any, option: Option) -> str:
+    """An option in a line."""
+    bounds = f", {option.low:g} to {option.most:g}" if option.low is not None and option.most is not None else ""
+    return f"{name} = {value}    {option.help}{bounds}"
