@@ -1,8 +1,8 @@
 """Every method side by side: `python -m benchmarks.methods --sweep`, then `python -m benchmarks.methods --seeds 3`.
 
 For each method, concept and seed on the demo model: what is left of the concept (Acc_e) and of its synonyms (Acc_g),
-what is kept of everything else (Acc_s), always on and behind the gate, their harmonic mean H; how far other pictures move
-and how many stay byte for byte; what appears instead: the judge's confidence, how many different things, saturation;
+what is kept of everything else (Acc_s), always on and behind the gate, their harmonic mean H; how far other pictures
+move and how many stay byte for byte; what appears instead: confidence, how many different things, saturation;
 evaluations and seconds. `--sweep` tries learning rates on the first concept; a row is then made with the best one.
 One JSON file a run lies in `--out`/methods; what is there is not measured again. `--table` prints the table, `--write`
 keeps figures for `lora-unlearn methods`.

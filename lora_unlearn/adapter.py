@@ -93,7 +93,7 @@ class Adapter:
         own = {
             "format_version": FORMAT_VERSION,
             "concept": asdict(self.concept),
-            "settings": asdict(self.settings),
+            "settings": _written(self.settings),
             "gate": self.gate.to_dict(),
             "modules": self.lora.names,
         }
@@ -172,6 +172,18 @@ def _parts(values: Mapping[str, Any]) -> dict[str, Any]:
         "settings": _settings(values["settings"], parts.get("mode", "")),
         "gate": gate,
         **fields_of(Adapter, parts),
+    }
+
+
+LATER = ("source", "terms", "update", "average", "options")
+"""Fields of `Settings` that the first version did not know; written only where they say something, for its readers."""
+
+
+def _written(settings: Settings) -> dict[str, Any]:
+    """Settings as the metadata have them."""
+    usual = Settings()
+    return {
+        name: value for name, value in asdict(settings).items() if name not in LATER or value != getattr(usual, name)
     }
 
 

@@ -139,30 +139,49 @@ def check_parts(settings: Settings) -> None:
 
 
 def changed(settings: Settings, typed: Mapping[str, Any]) -> Settings:
-    """Settings with options that somebody typed: a field's or a part's, "rank", "terms" or "retain.weight".
+    """Settings with options that somebody typed: a field's, a part's name, or a part's own, "retain.weight".
 
-    A part's option may be named without the part where no other has its name.
+    A part's option may be named without the part where no other part of the method has one of that name.
 
     Raises:
         UnlearnError: for an unknown name, a value out of its range, an option without use, or parts that do not fit.
     """
-    own, of_parts, options = options_of(Settings), part_options(), dict(settings.options)
-    fields: dict[str, Any] = {}
-    for name, value in typed.items():
-        short = [key for key in of_parts if key.endswith(f".{name}")]
-        if name in own:
-            fields[name] = own[name].read(value)
-        elif name in PARTS:
-            fields[name] = _names(name, value)
-        elif name in of_parts or len(short) == 1:
-            key = name if name in of_parts else short[0]
-            options[key] = of_parts[key].read(value, key)
-        else:
-            chosen("option", name, {**own, **dict.fromkeys(PARTS), **of_parts})
-    found = replace(settings, options=options, **fields)
+    own = options_of(Settings)
+    useless = [name for name in typed if name in TRAINED_ONLY]
+    if useless and not settings.trains:
+        raise UnlearnError(
+            f"This method trains nothing, so {useless[0]} has no use; leave it out, or choose a method that trains."
+        )
+    fields = {name: own[name].read(value) for name, value in typed.items() if name in own}
+    fields |= {name: _names(name, value) for name, value in typed.items() if name in PARTS}
+    found = replace(settings, **fields)
+    further = {name: value for name, value in typed.items() if name not in fields}
+    options = {key: option.read(further[name], key) for name in further for key, option in [_found(name, found)]}
+    found = replace(found, options={**found.options, **options})
     check_parts(found)
-    check_used(found, typed, settings.trains)
     return found
+
+
+def _found(name: str, settings: Settings) -> tuple[str, Option]:
+    """A part's option by its full or its short name.
+
+    Raises:
+        UnlearnError: if there is none, or the part is none of the method's.
+    """
+    known = part_options()
+    named = {settings.down, *settings.source, *settings.terms, settings.update, settings.average}
+    mine = {key: option for key, option in known.items() if key.split(".")[0] in named}
+    fitting = [key for key in mine if name in (key, key.split(".")[1])]
+    if len(fitting) == 1:
+        return fitting[0], mine[fitting[0]]
+    elsewhere = [key for key in known if name in (key, key.split(".")[1])]
+    if elsewhere and not fitting:
+        part = elsewhere[0].split(".")[0]
+        raise UnlearnError(f"The option {name} belongs to {part}, which this method has not.")
+    if fitting:
+        raise UnlearnError(f"{name} is an option of several parts; write {' or '.join(fitting)}.")
+    chosen("option", name, {**options_of(Settings), **dict.fromkeys(PARTS), **mine})
+    raise AssertionError(name)  # unreachable: the line above has raised
 
 
 def _names(field: str, value: Any) -> Any:
@@ -171,24 +190,6 @@ def _names(field: str, value: Any) -> Any:
     if field in LISTS:
         return tuple(names)
     return value
-
-
-def check_used(settings: Settings, typed: Mapping[str, Any], trains: bool) -> None:
-    """Refuse typed options that nothing asks for.
-
-    Raises:
-        UnlearnError: naming the first.
-    """
-    named = {settings.down, *settings.source, *settings.terms, settings.update, settings.average}
-    of_parts = part_options()
-    for name in typed:
-        keys = [key for key in of_parts if key == name or key.endswith(f".{name}")]
-        if keys and name not in options_of(Settings) and not any(key.split(".")[0] in named for key in keys):
-            raise UnlearnError(f"The option {name} belongs to {keys[0].split('.')[0]}, which this method has not.")
-        if not trains and name in TRAINED_ONLY:
-            raise UnlearnError(
-                f"This method trains nothing, so {name} has no use; leave it out, or choose a method that trains."
-            )
 
 
 TRAINED_ONLY = (

@@ -44,7 +44,7 @@ def test_version(run):
         ((*ERASE, "--concept", "cat", "--rank", "many"), "'many'"),
         ((*ERASE, "--concept", "cat", "--learning-rate", "nan"), "nan"),
         ((*ERASE, "--concept", "cat", "--seed", "-1"), "-1"),
-        ((*ERASE, "--concept", "cat", "--mode", "instant", "--gamma", "1"), "--gamma"),
+        ((*ERASE, "--concept", "cat", "--mode", "instant", "--batch", "1"), "batch has no use"),
         ((*ERASE, "--concept", "cat", "--mode", "instant", "--resume"), "--resume"),
         ((*ERASE, "--concept", "cat", "--layers", "all_but_cross"), "paper mode"),
         ((*ERASE, "--concept", "cat", "--also", "Kitten", "--keep", "kitten"), "to be erased and to be kept"),

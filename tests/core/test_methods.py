@@ -1,0 +1,190 @@
+"""Methods as rows of parts: formulas on small tensors, what cannot be meant, and an erasure with every row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, denoiser_for, erase, load_bank
+from lora_unlearn.lora import Lora, LoraLayer
+from lora_unlearn.training.averages.ema import Spring
+from lora_unlearn.training.method import Parts, changed, part_options, read_option
+from lora_unlearn.training.methods import METHODS, row
+from lora_unlearn.training.objectives import OBJECTIVES
+from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.scene import Scene
+from lora_unlearn.training.sources.debiased import Debiased
+from lora_unlearn.training.sources.min_snr import MinSnr
+from lora_unlearn.training.starts import STARTS
+from lora_unlearn.training.states import States
+from lora_unlearn.training.terms.anchors import drawn
+from lora_unlearn.training.updates import UPDATES
+
+
+def states(target=1.0, reference=2.0, empty=4.0, sigma=(0.5, 2.0)):
+    """Two states whose predictions are constant."""
+    count = len(sigma)
+    parts = [torch.full((count, 1, 2, 2), value) for value in (target, reference, empty)]
+    return States(torch.zeros(count, 1, 2, 2), torch.tensor(sigma), *parts, torch.zeros(count, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("unguide", 4.0), ("redirect", 2.0), ("surgical", 8.0), ("esd", 10.0), ("leco", 8.0)]
+)
+def test_objectives_are_their_formulas_and_their_weights_sum_to_one(name, wanted):
+    objective = OBJECTIVES[name]
+    assert objective(states(), 2.0).unique().tolist() == [wanted]  # e = 1, e_ref = 2, e_0 = 4, gamma = 2
+    assert objective(states(3.0, 3.0, 3.0), 2.0).unique().tolist() == [3.0]
+
+
+def test_a_conflict_is_taken_out_of_both_gradients():
+    forget, retain = [torch.tensor([1.0, 0.0])], [torch.tensor([-1.0, 1.0])]
+    (together,) = UPDATES["restricted"](alpha=1.0).begin()([forget, retain])
+    (f_only,) = UPDATES["restricted"](alpha=0.0).begin()([forget, retain])
+    assert torch.allclose(f_only, torch.tensor([0.5, 0.5])) and abs(float(f_only @ retain[0])) < 1e-6
+    assert torch.allclose(together - f_only, torch.tensor([0.0, 1.0]))  # the retaining part is orthogonal to forgetting
+    (surgery,) = UPDATES["surgery"]().begin()([forget, retain])
+    assert torch.allclose(surgery, f_only)
+    for name in ("restricted", "surgery"):
+        (plain,) = UPDATES[name]().begin()([forget, [torch.tensor([1.0, 1.0])]])
+        assert torch.allclose(plain, torch.tensor([1.0, 0.0]) + (name == "restricted") * torch.tensor([1.0, 1.0]))
+
+
+def test_only_the_most_salient_weights_move_from_the_first_full_gradient_on():
+    masked = UPDATES["saliency"](share=0.5).begin()
+    zero = [torch.tensor([1.0, -3.0]), torch.zeros(2)]
+    assert torch.equal(masked([zero])[0], zero[0])  # nothing is known yet of the second parameter
+    masked([[torch.tensor([1.0, -3.0]), torch.tensor([0.1, 2.0])]])
+    found = masked([[torch.ones(2), torch.ones(2)], [torch.ones(2), torch.ones(2)]])
+    assert [part.tolist() for part in found] == [[0.0, 2.0], [0.0, 2.0]]
+
+
+def test_averages_follow_the_weights_and_a_spring_pulls_them_back():
+    def adapter():
+        return Lora({"a": LoraLayer(torch.zeros(1, 2), torch.zeros(2, 1), 1.0)})
+
+    for pull in (0.0, 0.5):
+        lora = adapter()
+        spring = Spring(lora, 0.5, pull)
+        for value in (1.0, 4.0):
+            for parameter in lora.parameters():
+                parameter.data.fill_(value)
+            spring.update()
+        live = lora.layers[0].up.unique().item()
+        spring.finish()
+        assert lora.layers[0].up.unique().item() == pytest.approx(3.0)  # (1 * 0.25 + 4 * 0.5) / 0.75
+        assert live == pytest.approx(4.0 if pull == 0 else 3.5)
+
+
+class Given:
+    held = None
+
+    def draw(self, lora, count):
+        return states()
+
+
+class Kind:
+    def __init__(self, prediction_type):
+        self.prediction_type = prediction_type
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "kind", "ratio"),
+    [
+        (MinSnr(5.0), "epsilon", 1.0),  # SNR 4 and 0.25 are both below 5
+        (MinSnr(1.0), "epsilon", 0.25),
+        (MinSnr(5.0), "v_prediction", (4 / 5) / (0.25 / 1.25)),
+        (Debiased(), "epsilon", 0.5 / 2.0),
+    ],
+)
+def test_weights_by_noise_level_are_their_formulas(wrapper, kind, ratio):
+    scene = Scene(Kind(kind), None, {}, Settings(), torch.Generator())
+    weight = wrapper.wrap(scene, Given()).draw(None, 2).weight
+    assert float(weight[0] / weight[1]) == pytest.approx(ratio, rel=1e-4)
+    assert float(weight.mean()) == pytest.approx(1.0)
+
+
+def test_random_texts_have_about_the_concepts_size_and_are_unlike_it():
+    like = torch.randn(32, 7, 12, generator=torch.Generator().manual_seed(1))
+    found = drawn(like, torch.Generator().manual_seed(0))
+    sizes = found.flatten(1).norm(dim=1) / like.flatten(1).norm(dim=1)
+    assert 0.79 < float(sizes.min()) < 0.9 < 1.1 < float(sizes.max()) < 1.21
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(1), like.flatten(1))
+    assert float(cosine.mean()) < 0.1
+
+
+@pytest.mark.parametrize("name", ["uce", "speed"])
+def test_closed_forms_move_the_concepts_token_and_spare_the_others(pipe, name):
+    denoiser = denoiser_for(pipe)
+    concept = Concept("cat", replace_with="dog")
+    prompts = encode(denoiser, concept, [p for p in load_bank("demo")[:300] if not concept.named_in(p)][:200])
+    settings = row(name)
+    scene = Scene(denoiser, prompts, denoiser.linears(settings.selector), settings, torch.Generator())
+    lora = STARTS[name]()(scene)
+
+    def change(text):
+        tokens = denoiser.encode([text]).tensors["text"]
+        own = sum(float((tokens @ scene.targets[n].weight.T).square().sum()) for n, _ in lora.items())
+        return sum(float(layer(tokens).square().sum()) for _, layer in lora.items()) / own
+
+    assert change("a photo of the cat") > 4 * change("a photo of the house")
+    assert change("") < 0.1 * change("a photo of the cat")
+
+
+@pytest.mark.parametrize(
+    ("method", "typed", "said"),
+    [
+        ("fast", {"averge": "ema"}, "There is no option 'averge'; did you mean 'average'"),
+        ("fast", {"average": "emma"}, "There is no average 'emma'; did you mean 'ema'"),
+        ("fast", {"terms": "goal,retian"}, "There is no term 'retian'; did you mean 'retain'"),
+        ("fast", {"terms": "retain"}, "first term must be goal"),
+        ("fast", {"update": "restricted"}, "terms=goal,retain"),
+        ("fast", {"source": "adversarial"}, "Of the sources exactly the first"),
+        ("fast", {"rank": "0"}, "rank must be a whole number from 1"),
+        ("fast", {"gamma": "nan"}, "gamma must be a number"),
+        ("fast", {"ema.decay": "0.5"}, "belongs to ema, which this method has not"),
+        ("fast", {"selector": "all_but_cross"}, "do not read it"),
+        ("instant", {"source": "recorded,adversarial"}, "trains nothing"),
+        ("esd", {"weight": "3"}, "belongs to pin, which this method has not"),
+        ("doco", {"weight": "3"}, "write domain.weight or retain.weight"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(method, typed, said):
+    with pytest.raises(UnlearnError, match=said) as found:
+        changed(METHODS[method].settings, typed)
+    assert str(found.value).count("\n") == 0 and len(str(found.value)) < 400
+
+
+def test_options_are_typed_by_their_parts_or_by_their_own_name():
+    settings = changed(
+        METHODS["ema"].settings, dict(map(read_option, ["decay=0.5", "terms=goal, pin", "pin.weight=2"]))
+    )
+    parts = Parts.of(settings)
+    assert parts.average.decay == 0.5 and parts.terms[1].weight == 2.0
+    with pytest.raises(UnlearnError, match="name=value"):
+        read_option("decay")
+    assert all(option.help and option.low <= option.default <= option.most for option in part_options().values())
+
+
+def test_a_row_of_four_works_is_written_and_read_again(pipe, tmp_path):
+    settings = changed(METHODS["robust"].settings, {"iterations": 2, "ema.decay": 0.5, "trajectories": 2})
+    adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "robust", settings)
+    assert adapter.mode == "robust" and adapter.settings == settings
+    assert Adapter.load(adapter.save(tmp_path / "a.safetensors")).settings == settings
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("fast", "instant")])
+def test_every_method_moves_the_concept_and_leaves_the_model_as_it_was(pipe, draw, name):
+    """Few updates, where there are any: that it erases, and how well, is measured in docs/methods.md."""
+    before = {key: value.clone() for key, value in pipe.unet.state_dict().items()}
+    settings = row(name)
+    short = replace(settings, iterations=min(settings.iterations, 12), trajectory_steps=4, trajectories=2)
+    adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), name, replace(short, learning_rate=1e-2))
+    after = pipe.unet.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert all(bool(parameter.isfinite().all()) for parameter in adapter.lora.parameters())
+    cat, erased = draw("a photo of a cat", 1), draw("a photo of a cat", 1, Eraser(adapter, 1.0, "on"))
+    assert cat[0].image.tobytes() != erased[0].image.tobytes()
