@@ -5,7 +5,7 @@ Command line, nodes and web pages read these declarations; nothing about a numbe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
@@ -79,9 +79,14 @@ def chosen(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     """
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, 1)
+    raise unknown(kind, name, known)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnlearnError:
+    """What to say of a name that is none; it offers the nearest one."""
+    near = get_close_matches(name, list(known), 1)
     remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
-    raise UnlearnError(f"There is no {kind} {name[:40]!r}; {remedy}")
+    return UnlearnError(f"There is no {kind} {name[:40]!r}; {remedy}")
 
 
 def truth(value: Any, called: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UnlearnError
-from ..options import Option, chosen, options_of
+from ..options import Option, chosen, options_of, unknown
 from ..settings import Settings
 from .averages import AVERAGES, Average
 from .objectives import OBJECTIVES
@@ -133,9 +133,8 @@ def check_parts(settings: Settings) -> None:
             f"The start {settings.down} takes directions from the text, and the layers all_but_cross do not read it; "
             "use random directions with them (paper mode)."
         )
-    unknown = [key for key in settings.options if key not in part_options()]
-    if unknown:
-        chosen("option", unknown[0], part_options())
+    for key in settings.options:
+        chosen("option", key, part_options())
 
 
 def changed(settings: Settings, typed: Mapping[str, Any]) -> Settings:
@@ -180,8 +179,7 @@ def _found(name: str, settings: Settings) -> tuple[str, Option]:
         raise UnlearnError(f"The option {name} belongs to {part}, which this method has not.")
     if fitting:
         raise UnlearnError(f"{name} is an option of several parts; write {' or '.join(fitting)}.")
-    chosen("option", name, {**options_of(Settings), **dict.fromkeys(PARTS), **mine})
-    raise AssertionError(name)  # unreachable: the line above has raised
+    raise unknown("option", name, [*options_of(Settings), *PARTS, *mine])
 
 
 def _names(field: str, value: Any) -> Any:

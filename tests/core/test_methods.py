@@ -148,7 +148,7 @@ def test_closed_forms_move_the_concepts_token_and_spare_the_others(pipe, name):
         ("fast", {"selector": "all_but_cross"}, "do not read it"),
         ("instant", {"source": "recorded,adversarial"}, "trains nothing"),
         ("esd", {"weight": "3"}, "belongs to pin, which this method has not"),
-        ("doco", {"weight": "3"}, "write domain.weight or retain.weight"),
+        ("doco", {"weight": "3"}, "write retain.weight or domain.weight"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(method, typed, said):
