@@ -13,7 +13,7 @@ from lora_unlearn.erase import PRESETS
 from lora_unlearn.promise import USUAL
 
 from . import compat, panels
-from .fields import FIELDS, Values, numbers, ordered, promises, text
+from .fields import FIELDS, Values, methods, numbers, ordered, promises, text
 from .named import Named
 from .orders import order_of, promise_of
 from .state import State
@@ -72,7 +72,12 @@ class ErasePage:
         """What most people leave alone; empty numbers mean the preset's own."""
         with gr.Accordion("Advanced", open=False, elem_id="lora_unlearn_advanced"):
             gr.HTML(panels.expected("Empty numbers are the preset's own."))
-            found = {"of": text("of", "Only of this thing", placeholder="apple"), **numbers(), **promises()}
+            found = {
+                "of": text("of", "Only of this thing", placeholder="apple"),
+                **numbers(),
+                **promises(),
+                **methods(),
+            }
             self.measure = gr.Button("Measure time and memory", size="sm", elem_id="lora_unlearn_measure")
             self.measured = gr.HTML(visible=False, elem_id="lora_unlearn_measured")
         return found

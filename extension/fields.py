@@ -6,12 +6,14 @@ from typing import Any
 
 import gradio as gr
 
+from lora_unlearn.training.methods import METHODS
+
 from .orders import Order, order_of
 from .words import INFO, LOOKS, OWN
 
 FIELDS = (
     "concept", "also", "replace_with", "keep", "preset", "of", "iterations", "rank", "batch", "learning_rate", "seed",
-    "pictures", "previews", "own", "false_open_rate", "look", "near", "neighbours", "meant",
+    "pictures", "previews", "own", "false_open_rate", "look", "near", "neighbours", "meant", "method", "options",
 )  # fmt: skip
 """What an order is made of, in the order in which events get the values."""
 Values = tuple[Any, ...]
@@ -54,6 +56,18 @@ def numbers() -> dict[str, Any]:
             elem_id="lora_unlearn_pictures",
         ),
         "previews": gr.Checkbox(True, label="Previews", info=INFO["previews"], elem_id="lora_unlearn_previews"),
+    }  # fmt: skip
+
+
+def methods() -> dict[str, Any]:
+    """What related works propose instead of a preset."""
+    names = [("the preset's own", ""), *((f"{name}: {method.about}", name) for name, method in METHODS.items())]
+    return {
+        "method": gr.Dropdown(names, value="", label="Method", info=INFO["method"], elem_id="lora_unlearn_method"),
+        "options": gr.Textbox(
+            label="Method options", info=INFO["options"], lines=2, max_lines=6, elem_id="lora_unlearn_options",
+            placeholder="average=ema",
+        ),
     }  # fmt: skip
 
 

@@ -16,18 +16,18 @@ from lora_unlearn.checks import check_own, check_words
 from lora_unlearn.erase import PRESETS, Mode
 from lora_unlearn.files import inside
 from lora_unlearn.look import LOOK_MODES
+from lora_unlearn.options import options_of
 from lora_unlearn.promise import USUAL, Promise
+from lora_unlearn.training.method import changed, read_option, written
+from lora_unlearn.training.methods import row
 
 RANDOM = -1
 """The seed that stands for any."""
-NUMBERS: dict[str, tuple[str, float, float]] = {
-    "iterations": ("updates", 1, 5000),
-    "rank": ("rank", 1, 128),
-    "batch": ("batch", 1, 64),
-    "learning_rate": ("learning rate", 1e-6, 1.0),
-    "seed": ("seed", RANDOM, 2**31 - 1),
-}
-"""Settings that the page offers: what they are called there, and their bounds."""
+NUMBERS = {
+    "iterations": "updates", "rank": "rank", "batch": "batch", "learning_rate": "learning rate", "seed": "seed"
+}  # fmt: skip
+"""Settings that the page offers, and what they are called there; the core declares their bounds."""
+LARGEST_SEED = 2**31 - 1
 LONGEST = 200
 """Characters that a field may hold."""
 LONGEST_OWN = 100_000
@@ -61,8 +61,9 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     """The order that the page's fields describe; empty numbers mean the preset's own.
 
     Args:
-        fields: "concept", "also", "replace_with", "keep", "of" (text), "preset", the names in `NUMBERS`, "previews",
-            "pictures", "own" (prompts, one a line), "false_open_rate" and "look"; all but the first may be missing.
+        fields: "concept", "also", "replace_with", "keep", "of" (text), "preset", "method" (instead of a preset),
+            "options" (name=value, one a line), the names in `NUMBERS`, "previews", "pictures", "own" (prompts, one a
+            line), "false_open_rate" and "look"; all but the first may be missing.
 
     Raises:
         UnlearnError: naming the field that is wrong.
@@ -74,7 +75,9 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     if preset not in PRESETS:
         raise UnlearnError(f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESETS)}.")
     mode, settings = PRESETS[preset]
-    settings = replace(settings, **_numbers(fields))
+    if method := str(fields.get("method") or ""):
+        mode, settings = method, row(method)
+    settings = changed(replace(settings, **_numbers(fields)), _options(fields))
     pictures = fields.get("pictures")
     count = 2 if pictures is None else check_pictures(pictures)
     return Order(concept, mode, settings, fields.get("previews") is not False, count, promise_of(fields, concept))
@@ -83,21 +86,24 @@ def order_of(fields: Mapping[str, Any]) -> Order:
 def fields_of(order: Order) -> dict[str, Any]:
     """The page's fields that an order came from; not those of the gate, for own prompts are for no other page."""
     concept = order.concept
-
-    def plain(name: str) -> Settings:
-        """The order's settings with a preset's own numbers."""
-        return replace(order.settings, **{number: getattr(PRESETS[name][1], number) for number in NUMBERS})
-
     fitting = [name for name, (mode, _) in PRESETS.items() if mode == order.mode]
-    preset = next((name for name in fitting if plain(name) == PRESETS[name][1]), fitting[0] if fitting else "balanced")
-    usual = PRESETS[preset][1]
+    preset = next((name for name in fitting if _plain(order, name) == PRESETS[name][1]), fitting[0] if fitting else "")
+    usual = PRESETS[preset][1] if preset else row(order.mode)
+    options = written(_plain(order, preset), usual)
     numbers = {name: getattr(order.settings, name) for name in NUMBERS}
     return {
         "concept": concept.name, "also": ", ".join(concept.also), "replace_with": concept.replace_with,
-        "keep": ", ".join(concept.keep), "of": concept.of, "preset": preset,
+        "keep": ", ".join(concept.keep), "of": concept.of, "preset": preset or "balanced",
+        "method": "" if preset else order.mode, "options": "\n".join(options),
         **{name: f"{value}" if value != getattr(usual, name) else "" for name, value in numbers.items()},
         "pictures": order.pictures, "previews": order.previews,
     }  # fmt: skip
+
+
+def _plain(order: Order, preset: str) -> Settings:
+    """The order's settings with the preset's or the method's own numbers."""
+    usual = PRESETS[preset][1] if preset else row(order.mode)
+    return replace(order.settings, **{number: getattr(usual, number) for number in NUMBERS})
 
 
 def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Promise:
@@ -148,12 +154,23 @@ def _words(text: str) -> tuple[str, ...]:
 def _numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers that were typed, each of its setting's own type."""
     given: dict[str, Any] = {}
-    for name, (called, low, high) in NUMBERS.items():
-        value = fields.get(name)
-        if value not in (None, ""):
-            whole = isinstance(getattr(Settings(), name), int)
-            given[name] = seed_of(value, high) if name == "seed" else number(value, called, low, high, whole)
+    declared = options_of(Settings)
+    for name, called in NUMBERS.items():
+        value, option = fields.get(name), declared[name]
+        if value not in (None, "") and name == "seed":
+            given[name] = seed_of(value, LARGEST_SEED)
+        elif value not in (None, "") and option.low is not None and option.high is not None:
+            given[name] = number(value, called, option.low, option.high, option.whole)
     return given
+
+
+def _options(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The method's further parts and numbers that were typed, one a line or separated by semicolons."""
+    text = str(fields.get("options") or "")
+    if len(text) > LONGEST:
+        raise UnlearnError(f"The field 'method options' has {len(text)} characters; {LONGEST} are allowed.")
+    lines = [line for line in text.replace(";", "\n").splitlines() if line.strip()]
+    return dict(map(read_option, lines))
 
 
 def check_pictures(value: Any) -> int:

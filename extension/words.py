@@ -26,6 +26,8 @@ INFO = {
     "iterations": "Steps of the training at most, 1 to 5000.",
     "batch": "Examples in each step, 1 to 64. The first thing to lower when memory runs out.",
     "learning_rate": "Size of a step. Larger ones learn faster and forget other words for the concept.",
+    "method": "What related works propose, instead of how thorough; see docs/methods.md.",
+    "options": "Further parts and numbers of the method, one name=value a line.",
     "seed": "Of the training's noise; another one makes another eraser. -1: any.",
     "pictures": "Of each prompt, before and after. 0 draws no sheet.",
     "chosen": "Before / after draws with it. Calibrate measures its gate anew on the loaded checkpoint. Resume goes on "

@@ -190,6 +190,13 @@ def _names(field: str, value: Any) -> Any:
     return value
 
 
+def written(settings: Settings, usual: Settings) -> list[str]:
+    """The options that turn one row into another, as `read_option` reads them; parts and their numbers alone."""
+    parts = {kind: getattr(settings, kind) for kind in PARTS if getattr(settings, kind) != getattr(usual, kind)}
+    found = [f"{kind}={','.join(value) if kind in LISTS else value}" for kind, value in parts.items()]
+    return found + [f"{key}={value:g}" for key, value in settings.options.items()]
+
+
 TRAINED_ONLY = (
     "objective", "source", "terms", "update", "average", "iterations", "batch", "learning_rate", "trajectories",
     "trajectory_steps", "guidance_scale", "enough", "offload",

@@ -92,3 +92,20 @@ def test_prompts_of_ones_own_are_lines_and_those_with_the_concept_go():
 )
 def test_any_words_give_a_name_for_a_file(words, name):
     assert part("orders").file_name(words) == name
+
+
+def test_a_method_takes_the_place_of_the_preset_and_its_options_are_checked():
+    fields = {"concept": "cat", "method": "esd", "options": "average=ema\nema.decay=0.5", "rank": "2"}
+    order_of, fields_of = part("orders").order_of, part("orders").fields_of
+    order = order_of(fields)
+    assert (order.mode, order.settings.objective, order.settings.average) == ("esd", "esd", "ema")
+    assert order.settings.options == {"ema.decay": 0.5} and order.settings.rank == 2
+    shown = fields_of(order)
+    assert (shown["method"], shown["rank"], shown["preset"]) == ("esd", "2", "balanced")
+    assert order_of(shown) == order  # what a page shows of a training under way asks for the same
+    for wrong, said in (
+        ({"method": "esdd"}, "did you mean 'esd'"),
+        ({"options": "average=emma"}, "did you mean 'ema'"),
+    ):
+        with pytest.raises(part("orders").UnlearnError, match=said):
+            order_of({"concept": "cat", **wrong})
