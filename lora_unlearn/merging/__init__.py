@@ -52,5 +52,5 @@ def merge_of(method: str, **options: float | None) -> Merge:
 
 def _unknown(method: str) -> str:
     near = get_close_matches(method.lower(), MERGES, 1)
-    advice = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(MERGES)}."
-    return f"There is no way of merging called {method[:100]!r}; {advice}"
+    advice = f"{near[0]} is the nearest" if near else f"choose one of {', '.join(MERGES)}"
+    return f"There is no way of merging called {method[:100]!r}; {advice}."
