@@ -11,7 +11,7 @@ from lora_unlearn import Adapter, UnlearnError
 from lora_unlearn.adapter import KEY, parse_metadata
 from lora_unlearn.files import inside, read_metadata, write_safetensors
 from lora_unlearn.formats import save_peft, to_diffusers, to_stock
-from lora_unlearn.join import joined
+from lora_unlearn.join import concepts_of, joined
 from lora_unlearn.written import Written, check_replaceable, marked, written_for
 
 from .host import Host
@@ -173,15 +173,15 @@ class Library:
         self.host.changed(path)
         return path
 
-    def merge(self, names: Sequence[str], strengths: Sequence[float], new: str) -> Path:
-        """Write several erasers as one ordinary LoRA without a gate; returns the file.
+    def merge(self, names: Sequence[str], strengths: Sequence[float], new: str, method: str = "stack") -> Path:
+        """Write several erasers as one ordinary LoRA without a gate, by a method of `MERGES`; returns the file.
 
         Raises:
             UnlearnError: if they can't be joined, or the file can't be written.
         """
         adapters = [self.load(name) for name in names]
-        lora, metadata = joined(list(zip(adapters, strengths or [1.0] * len(adapters), strict=True)))
-        written = Written("merged", ", ".join(adapter.concept.name for adapter in adapters), adapters[0].family)
+        lora, metadata = joined(list(zip(adapters, strengths or [1.0] * len(adapters), strict=True)), method)
+        written = Written("merged", concepts_of(adapters), adapters[0].family)
         path = self._place(new.strip() or "erase several", "merged", written)
         write_safetensors(path, to_stock(lora, adapters[0].family), marked(metadata, written))
         self.host.changed(path)

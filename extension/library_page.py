@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from lora_unlearn import UnlearnError
+from lora_unlearn.merging import MERGES
 
 from . import compat, panels
 from .deleting import Deleting
@@ -75,6 +76,9 @@ class LibraryPage:
                 label="Strengths (optional)", info="One for each, separated by commas; empty: 1 each.", max_lines=1,
                 placeholder="1, 0.8", elem_id="lora_unlearn_strengths",
             )  # fmt: skip
+            self.method = gr.Dropdown(
+                list(MERGES), value="stack", label="Method", info=INFO["method"], elem_id="lora_unlearn_method"
+            )
             self.merged = gr.Textbox(label="Name", value="erase several", max_lines=1, elem_id="lora_unlearn_merged")
             self.merge = gr.Button("Merge", elem_id="lora_unlearn_merge")
             self.joined = _place("merge_note")
@@ -100,7 +104,8 @@ class LibraryPage:
         compat.on(self.rename.click, self._rename, [chosen, self.name], every)
         compat.on(self.export.click, self._export, [chosen, self.name], every)
         compat.on(self.program.click, self._program, [chosen, self.name, self.format], every)
-        compat.on(self.merge.click, self._merge, [chosen, self.parts, self.strengths, self.merged], every)
+        fields = [self.parts, self.strengths, self.merged, self.method]
+        compat.on(self.merge.click, self._merge, [chosen, *fields], every)
         self.deleting.connect(self.delete, chosen, self.note, self.view, every)
         for button, begin in (
             (self.show, self.studio.show),
@@ -166,10 +171,13 @@ class LibraryPage:
             chosen, self.programmed, lambda: (chosen, f"Exported: {self.library.export(chosen, new or '', kind)}")
         )
 
-    def _merge(self, chosen: str | None, parts: list[str] | None, strengths: str, name: str) -> Updates:
+    def _merge(
+        self, chosen: str | None, parts: list[str] | None, strengths: str, name: str, method: str | None
+    ) -> Updates:
         def act() -> tuple[str | None, str]:
             numbers = strengths_of(strengths or "", len(parts or []))
-            return chosen, f"Merged into {self.library.merge(parts or [], numbers, name or '')}"
+            path = self.library.merge(parts or [], numbers, name or "", method or "stack")
+            return chosen, f"Merged into {path}"
 
         return self._said(chosen, self.joined, act)
 

@@ -316,6 +316,27 @@ def _export(add: Parser) -> None:
     _out(add, required=True, help="the file to write; a folder for peft")
 
 
+def _merge(add: Parser) -> None:
+    add.add_argument("files", type=place, nargs="+", metavar="ERASER", help="two or more, of one model family")
+    add.add_argument(
+        "--method",
+        type=words,
+        default="stack",
+        help="stack adds them up (the default), soup takes their mean, ties and negmerge the mean of what agrees, dare "
+        "adds up random parts",
+    )
+    add.add_argument(
+        "--strength", type=number(-10, 10), nargs="+", help="one for each, built into the file (default: 1 each)"
+    )
+    add.add_argument("--rank", type=whole(1, 4096), help="number of directions (default: as many as it takes)")
+    add.add_argument(
+        "--density", type=number(0.001, 1), help="share that ties and dare keep of each eraser (default: 0.5)"
+    )
+    add.add_argument("--seed", type=whole(0, 2**63 - 1), help="of what dare draws (default: 0)")
+    add.add_argument("--format", choices=("kohya", "diffusers"), default="kohya", help="of the file (default: kohya)")
+    _out(add, required=True, help="the .safetensors file to write")
+
+
 def _ui(add: Parser) -> None:
     _model(add, "demo")
     add.add_argument("--host", type=words, default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -449,6 +470,8 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "inspect": (_inspect, "show what an eraser's file says of itself", "inspect cat.safetensors"),
     "export": (_export, "write an eraser in the format of another program",
                "export cat.safetensors --format diffusers --out cat-diffusers.safetensors"),
+    "merge": (_merge, "write several erasers as one LoRA without a gate",
+              "merge cat.safetensors dog.safetensors --out both.safetensors"),
     "ui": (_ui, "open the page that does all this in a browser", "ui --checkpoint demo"),
 }  # fmt: skip
 """Each command: what adds its options, its summary and an example."""

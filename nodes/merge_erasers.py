@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 from ..lora_unlearn.files import write_safetensors
 from ..lora_unlearn.formats import to_diffusers, to_stock
 from ..lora_unlearn.join import joined
+from ..lora_unlearn.merging import MERGES, takes
 from ..lora_unlearn.written import Written, check_replaceable, marked
 from .eraser_files import FORMATS, lora_file
 from .messages import readable, told
@@ -21,7 +22,7 @@ SHOWN = 2
 
 
 class MergeErasers(io.ComfyNode):
-    """Add erasers up and write them to the LoRA folder."""
+    """Make one LoRA of several erasers and write it to the LoRA folder."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -63,6 +64,7 @@ class MergeErasers(io.ComfyNode):
                     tooltip="LoRA: for ComfyUI, A1111 and Forge. diffusers: for pipe.load_lora_weights. Both without "
                     "gates.",
                 ),
+                *(advanced(widget) for widget in method_inputs()),
             ],
             outputs=[
                 io.String.Output(display_name="path", tooltip="The file that was written."),
@@ -73,12 +75,15 @@ class MergeErasers(io.ComfyNode):
 
     @classmethod
     @readable
-    def execute(cls, name: str, format: str, **slots: Any) -> io.NodeOutput:
+    def execute(
+        cls, name: str, format: str, method: str = "stack", rank: int = 0, density: float = 0.5, **slots: Any
+    ) -> io.NodeOutput:
         """Merge, write the file and show where it is."""
         numbers = [slot for slot in range(1, SLOTS + 1) if slots.get(f"eraser_{slot}") is not None]
         parts = [(slots[f"eraser_{slot}"], slots.get(f"strength_{slot}", 1.0)) for slot in numbers]
+        options = {"rank": rank or None, "density": density if takes(method, "density") else None}
         with torch.inference_mode(False), torch.no_grad():
-            lora, metadata = joined(parts)
+            lora, metadata = joined(parts, method, **options)
         path, shown = lora_file(name)
         family = parts[0][0].family
         wanted = Written("merged", family=family)
@@ -90,3 +95,31 @@ class MergeErasers(io.ComfyNode):
         size = path.stat().st_size
         text = f"{shown} ({size / 1024:.0f} kB, without gates) in {path.parent}"
         return io.NodeOutput(str(path), size, ui=told(text))
+
+
+def method_inputs() -> list[Any]:
+    """How they become one; behind the inputs that were there before, for saved widgets are told by their order."""
+    return [
+        io.Combo.Input(
+            "method",
+            options=list(MERGES),
+            default="stack",
+            tooltip="stack: adds up all that they do. soup: their mean. ties: the mean of the stronger side, value by "
+            "value. dare: adds up random parts. negmerge: the mean of what all agree on.",
+        ),
+        io.Int.Input(
+            "rank",
+            default=0,
+            min=0,
+            max=128,
+            tooltip="Directions in each layer, 1 to 128; it decides the file's size. 0: as many as it takes.",
+        ),
+        io.Float.Input(
+            "density",
+            default=0.5,
+            min=0.01,
+            max=1.0,
+            step=0.01,
+            tooltip="Share of each eraser that ties and dare keep, 0.01 to 1. The other methods keep all.",
+        ),
+    ]

@@ -206,6 +206,27 @@ def test_the_merged_file_does_in_a_stock_loader_what_both_files_do(node, host, d
     assert (merged - one_by_one).abs().max() < 5e-3
 
 
+def test_merging_by_other_methods(node, pack, cat, dog):
+    merging, formats = pack("lora_unlearn.merging"), pack("lora_unlearn.formats")
+    slots, given = {"eraser_1": cat, "eraser_2": dog}, {"name": "ways", "format": "LoRA", "density": 0.3}
+    for method in merging.MERGES:
+        path, _ = node("LoraUnlearnMergeErasers", method=method, rank=2, **given, **slots).args
+        tensors, metadata = pack("lora_unlearn.files").read_safetensors(path)
+        options = {"density": 0.3} if method in ("ties", "dare") else {}
+        wanted = merging.merge_of(method, rank=2, **options)([(cat.lora, 1.0), (dog.lora, 1.0)])
+        assert metadata["ss_network_dim"] == "2", method
+        found = dict(formats.from_stock(tensors, wanted.names, "demo").items())
+        for name, layer in wanted.items():
+            change, other = (own.scale * own.up @ own.down for own in (found[name], layer))
+            assert (change - other).norm() < 5e-3 * other.norm(), (method, name)
+
+
+def test_saved_merges_keep_their_widgets(pack):
+    """New ones come last: widgets of saved workflows are told by their order."""
+    schema = next(node for node in pack("nodes").NODES if node.__name__ == "MergeErasers").GET_SCHEMA()
+    assert [widget.id for widget in schema.inputs][-5:] == ["name", "format", "method", "rank", "density"]
+
+
 def test_what_cannot_be_merged_is_told(node, pack, cat, dog):
     def told(**slots):
         return error_of(node, pack, "LoraUnlearnMergeErasers", **{"name": "both", "format": "LoRA", **slots})

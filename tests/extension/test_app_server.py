@@ -12,6 +12,7 @@ httpx = pytest.importorskip("httpx")
 from app_server import Page, Server  # noqa: E402
 
 from lora_unlearn import Adapter  # noqa: E402
+from lora_unlearn.files import read_metadata  # noqa: E402
 
 LEARNING = "learning to steer away from it</b>"
 SHORT = {"iterations": "3", "batch": "4", "learning_rate": "0.1", "pictures": 0, "previews": False}
@@ -133,6 +134,20 @@ def test_deleting_asks_first_selects_nothing_after_and_can_be_undone(server, pag
     assert not page.props["undo"]["visible"]
 
 
+def test_erasers_are_merged_by_the_method_that_is_chosen(server, page):
+    for concept in ("frog", "truck"):
+        page.last("lora_unlearn_erase", concept=concept, preset="quick", pictures=0)
+    page.last("lora_unlearn_rename", chosen=None)  # the list as it is now
+    for method in (None, "negmerge"):
+        fields = {"parts": ["frog", "truck"], "merged": method or "usual"} | ({"method": method} if method else {})
+        assert "Merged into" in page.last("lora_unlearn_merge", **fields)["merge_note"]
+    said = [
+        read_metadata(server.folder / "loras" / f"{name}.safetensors")["modelspec.description"]
+        for name in ("usual", "negmerge")
+    ]
+    assert [text.split()[-1] for text in said] == ["stack.", "negmerge."]
+
+
 def test_what_failed_is_told_once(server):
     fields = {"concept": "cat", "false_open_rate": "0.001", "pictures": 0, "previews": False}
     asked = Page(server.address)
@@ -202,6 +217,7 @@ def test_a_second_page_is_told_that_one_training_is_enough_and_a_third_watches(s
         ("calibrate", {"chosen": "gone"}, "any more"),
         ("library_export", {"chosen": "gone"}, "any more"),
         ("merge", {"parts": []}, "at least two"),
+        ("merge", {"parts": [], "method": "negmerge"}, "at least two"),
         ("merge", {"parts": [], "strengths": "a, b"}, "strengths must be 0 numbers"),
         ("draw", {"prompt": ""}, "The prompt is empty"),
         ("draw", {"prompt": "x", "draw_eraser": "gone"}, "any more"),

@@ -15,6 +15,7 @@ from lora_unlearn import Adapter, Concept, Gate, Settings
 from lora_unlearn.files import read_safetensors, write_safetensors
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.lora import new_lora
+from lora_unlearn.merging import MERGES
 
 
 @pytest.fixture
@@ -175,6 +176,15 @@ def test_merge(library, eraser, refused):
     replace(eraser, family="sd1").save(library.path("other"))
     assert "different model families" in refused(library.merge, ["cat", "other"], [1, 1], "mixed")
     assert "any more" in refused(library.merge, ["cat", "gone"], [1, 1], "gone")
+
+
+def test_merge_by_a_method(library, eraser, refused):
+    replace(eraser, settings=replace(eraser.settings, seed=1)).save(library.path("again"))
+    for method in MERGES:
+        path = library.merge(["cat", "again"], [], "one", method)
+        title = read_safetensors(path)[1]["modelspec.title"]
+        assert title == "Erase cat", method
+    assert "soup is the nearest" in refused(library.merge, ["cat", "again"], [1, 1], "one", "soap")
 
 
 def garbled(eraser, **changes):
