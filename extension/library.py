@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_unlearn import Adapter, UnlearnError
+from lora_unlearn import Adapter, Concept, UnlearnError
 from lora_unlearn.adapter import KEY, parse_metadata
 from lora_unlearn.files import inside, read_metadata, write_safetensors
 from lora_unlearn.formats import save_peft, to_diffusers, to_stock
@@ -23,6 +23,10 @@ TITLE = "modelspec.title"
 ELSEWHERE = "choose another name"
 FORMATS = ("kohya", "diffusers", "peft")
 """Of exported files; the first is the one that web UIs load."""
+
+
+MOST_AVOIDED = 50
+"""How many of the erasers that are there a new one heeds."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,12 @@ class Library:
     def unfinished(self) -> list[str]:
         """The names of those whose training was interrupted, the latest first."""
         return [entry.name for entry in self.entries() if entry.partial and not entry.problem]
+
+    def erased(self, concept: Concept) -> tuple[str, ...]:
+        """What other erasers here erase, `MOST_AVOIDED` at most, the latest first: no concept shall become another."""
+        names = [entry.concept for entry in self.entries() if not entry.problem and entry.concept]
+        mine = {word.lower() for word in (*concept.words, *concept.keep)}
+        return tuple(name for name in dict.fromkeys(names) if name.lower() not in mine)[:MOST_AVOIDED]
 
     def free_name(self, words: str) -> str:
         """A name that no eraser has yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from lora_unlearn import Adapter, Concept, Eraser, UnlearnError
 from lora_unlearn.denoiser import Denoiser
@@ -44,6 +45,7 @@ class Studio(Jobs):
         """
         self.check_free()
         name = self.library.free_name(order.concept.name)
+        order = replace(order, concept=replace(order.concept, avoid=self.library.erased(order.concept)))
         self.orders[name] = order
         self._train(order, name, None)
         return name

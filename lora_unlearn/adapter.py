@@ -92,7 +92,7 @@ class Adapter:
         """Our own block under "lora_unlearn", and the fields that other tools show."""
         own = {
             "format_version": FORMAT_VERSION,
-            "concept": asdict(self.concept),
+            "concept": _written(self.concept),
             "settings": _written(self.settings),
             "gate": self.gate.to_dict(),
             "modules": self.lora.names,
@@ -175,16 +175,13 @@ def _parts(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-LATER = ("source", "terms", "update", "average", "options")
-"""Fields of `Settings` that the first version did not know; written only where they say something, for its readers."""
+LATER = {"source": ("recorded",), "terms": ("goal",), "update": "total", "average": "last", "options": {}, "avoid": ()}
+"""Fields that the first version did not know, with what it did; they are written only where they say more."""
 
 
-def _written(settings: Settings) -> dict[str, Any]:
-    """Settings as the metadata have them."""
-    usual = Settings()
-    return {
-        name: value for name, value in asdict(settings).items() if name not in LATER or value != getattr(usual, name)
-    }
+def _written(part: Settings | Concept) -> dict[str, Any]:
+    """Settings and concept as the metadata have them."""
+    return {name: value for name, value in asdict(part).items() if name not in LATER or value != LATER[name]}
 
 
 def _settings(values: Mapping[str, Any], mode: str) -> Settings:

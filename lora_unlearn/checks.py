@@ -19,7 +19,7 @@ def check_words(concept: Concept) -> None:
     Raises:
         UnlearnError: for what calls a file (embedding:name, <lora:name>), or a replacement that is the concept itself.
     """
-    for word in (*concept.words, concept.replace_with, *concept.keep, concept.of):
+    for word in (*concept.words, concept.replace_with, *concept.keep, *concept.avoid, concept.of):
         if CALLS.search(word):
             raise UnlearnError(
                 f"{word!r} reads like the call of a file, and no file is called here; name the thing in plain words."

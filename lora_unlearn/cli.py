@@ -150,6 +150,14 @@ def _erase(add: Parser) -> None:
         "--of", type=words, default="", help='erase an attribute of this alone: --concept red --of "apple"'
     )
     add.add_argument("--keep", type=words, action="extend", nargs="+", default=[], help="things that must not suffer")
+    add.add_argument(
+        "--avoid",
+        type=words,
+        action="extend",
+        nargs="+",
+        default=[],
+        help="what must not be drawn instead: other concepts that are erased, too",
+    )
     _bank(add)
     add.add_argument(
         "--false-open-rate",

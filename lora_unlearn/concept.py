@@ -48,6 +48,7 @@ class Concept:
         replace_with: what to draw instead; empty: whatever the model draws without a prompt.
         keep: words of things that must not suffer, named by the user.
         of: the thing whose attribute is erased: `Concept("red", of="apple")` keeps the apple.
+        avoid: what must not take its place where the user names nothing: other concepts that are erased, too.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Concept:
     replace_with: str = ""
     keep: tuple[str, ...] = ()
     of: str = ""
+    avoid: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.strip():

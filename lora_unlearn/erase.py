@@ -139,7 +139,11 @@ def _gate(
 def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> str:
     """What takes the concept's place: the user's choice, or the settings'."""
     named = concept.replace_with.strip()
-    return nearest(denoiser, concept, bank) if settings.reference == "nearest" and not named else named
+    if settings.reference != "nearest" or named:
+        return named
+    others = [Concept(word) for word in concept.avoid]
+    allowed = [prompt for prompt in bank if not any(other.named_in(prompt) for other in others)]
+    return nearest(denoiser, concept, allowed if others else bank)
 
 
 def prompts_first(family: str, concept: Concept, settings: Settings) -> int:

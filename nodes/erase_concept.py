@@ -14,7 +14,7 @@ from ..lora_unlearn import Adapter, Eraser, UnlearnError
 from ..lora_unlearn.erase import PRESETS
 from ..lora_unlearn.promise import Promise
 from .before_after import Studio, compare, usual_prompts
-from .guide import apply_erasers, encoded_for
+from .guide import apply_erasers, encoded_for, erased
 from .messages import readable, told
 from .outcome import kept, outcome
 from .pictures import shown, to_pillow
@@ -105,7 +105,7 @@ class EraseConcept(io.ComfyNode):
         """Train if need be, then apply; off, or at strength 0, the model passes through whatever else is set."""
         off = not enabled or strength == 0
         try:
-            words = concept_of(concept, replace_with, keep, also)
+            words = concept_of(concept, replace_with, keep, also, erased(model))
             mode, settings = PRESETS[preset]
             promise = Promise(bank_of(bank, words))
             order = Order(words, mode, replace(settings, seed=seed), None, cache, may_lower_batch=True, promise=promise)
@@ -136,22 +136,22 @@ def made(node: Any, model: Any, clip: Any, vae: Any, order: Order, strength: flo
     with stages_of(order, further) as stages:
         adapter = train_eraser(model, clip, order, stages)
         stages.then = "the eraser is finished and kept"
-        erased = applied(model, clip, adapter, strength, gate)
+        under = applied(model, clip, adapter, strength, gate)
         said = outcome(model, clip, adapter, order.promise.own, stages.passes(SUGGESTING))
         if vae is None:
-            return io.NodeOutput(erased, adapter, ui=told("\n".join(said)))
+            return io.NodeOutput(under, adapter, ui=told("\n".join(said)))
         prompts = usual_prompts(model, clip, adapter, stages)
-        pairs = compare(model, erased, prompts, studio_for(clip, vae, adapter), stages)
+        pairs = compare(model, under, prompts, studio_for(clip, vae, adapter), stages)
     page = pairs.page(at_work(strength, gate))
     if adapter.settings.trains:  # the classic canvas would show the last sketch instead
         comfy.utils.ProgressBar(1).update_absolute(1, preview=("JPEG", to_pillow(page)[0], None))
-    return io.NodeOutput(erased, adapter, ui=shown(node, "\n".join([*said, *pairs.labels]), page))
+    return io.NodeOutput(under, adapter, ui=shown(node, "\n".join([*said, *pairs.labels]), page))
 
 
 def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:
     """The concept as an eraser in training has it drawn now."""
-    erased = apply_erasers(model, [Eraser(unfinished, mode="on")])
-    return to_pillow(studio_for(clip, vae, unfinished).draw(erased, unfinished.concept.probe))[0]
+    under = apply_erasers(model, [Eraser(unfinished, mode="on")])
+    return to_pillow(studio_for(clip, vae, unfinished).draw(under, unfinished.concept.probe))[0]
 
 
 def studio_for(clip: Any, vae: Any, adapter: Adapter) -> Studio:

@@ -63,6 +63,12 @@ def apply_erasers(model: Any, erasers: Sequence[Eraser], encoded: Encoded | None
     return clone
 
 
+def erased(model: Any) -> tuple[str, ...]:
+    """The names of the concepts that a MODEL's erasers erase already."""
+    work = model.get_attachment(KEY)
+    return tuple(dict.fromkeys(eraser.adapter.concept.name for eraser in work.erasers)) if work else ()
+
+
 def targets(model: Any, family: str, eraser: Eraser) -> dict[str, Any]:
     """The layers of a MODEL that an eraser sits in."""
     return choose(linears(model, family), selectors(family), eraser.adapter.settings.selector)

@@ -74,13 +74,15 @@ def concept_inputs() -> list[Any]:
     ]
 
 
-def concept_of(concept: str, replace_with: str = "", keep: str = "", also: str = "") -> Concept:
-    """The concept that the inputs describe.
+def concept_of(
+    concept: str, replace_with: str = "", keep: str = "", also: str = "", avoid: tuple[str, ...] = ()
+) -> Concept:
+    """The concept that the inputs describe; `avoid` is what the MODEL's erasers have erased already.
 
     Raises:
         UnlearnError: if it is empty, or its words cannot be meant.
     """
-    words = Concept(concept.strip(), _words(also), replace_with.strip(), _words(keep))
+    words = Concept(concept.strip(), _words(also), replace_with.strip(), _words(keep), avoid=avoid)
     check_words(words)
     return words
 

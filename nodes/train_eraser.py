@@ -17,6 +17,7 @@ from ..lora_unlearn.promise import Promise
 from ..lora_unlearn.training.method import PARTS, changed, read_option
 from ..lora_unlearn.training.methods import row
 from .families import family_of
+from .guide import erased
 from .messages import readable, told
 from .outcome import kept, outcome
 from .schema import (
@@ -242,7 +243,7 @@ class TrainEraser(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         """Train, or take the kept eraser."""
-        words = concept_of(concept, replace_with, keep, also)
+        words = concept_of(concept, replace_with, keep, also, erased(model))
         sides = (size, size) if size else None
         promise = Promise(bank_of(bank, words), false_open_rate, look)
         check_rate(promise, family_of(model), words)

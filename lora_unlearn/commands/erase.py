@@ -34,7 +34,7 @@ from .signals import INTERRUPTED, graceful
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     started = time.perf_counter()
-    concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of)
+    concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of, tuple(args.avoid))
     check_words(concept)
     for notice in notices(concept, TOGETHER):
         say(notice)

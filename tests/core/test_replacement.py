@@ -91,3 +91,11 @@ def test_the_closed_form_takes_as_few_directions_as_keep_its_effect():
     assert len(down) == 2
     effect, kept = text @ edit @ weight.T, text @ down.T @ rest @ weight.T
     assert (effect - kept).square().sum() <= 0.05 * effect.square().sum()
+
+
+def test_what_is_erased_already_takes_nobodys_place(pipe):
+    few = Settings(iterations=1, trajectories=2, trajectory_steps=2)
+    denoiser, bank = denoiser_for(pipe), load_bank("demo")
+    first = erase(denoiser, Concept("cat"), bank, "instant").instead
+    second = erase(denoiser, Concept("cat", avoid=(first,)), bank, settings=few).instead
+    assert second and second != first
