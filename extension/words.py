@@ -42,7 +42,7 @@ INFO = {
     "long ones; each new prompt then takes the time of two steps, and this eraser some minutes more.",
     "try": "What would the eraser do with it? Nothing is drawn.",
     "format": "Web UIs and ComfyUI want Export LoRA. These are for diffusers and PEFT.",
-    "method": "stack adds up all that they do, for several things. Of one thing erased several times, soup takes the "
+    "merging": "stack adds up all that they do, for several things. Of one thing erased several times, soup takes the "
     "mean and negmerge the mean of what all agree on. ties drops small changes and dare random ones.",
     "export": "An ordinary LoRA file, in the folder where this program looks for them.",
     "previews": "Draws the concept now and then while training.",
