@@ -77,7 +77,7 @@ class LibraryPage:
                 placeholder="1, 0.8", elem_id="lora_unlearn_strengths",
             )  # fmt: skip
             self.method = gr.Dropdown(
-                list(MERGES), value="stack", label="Method", info=INFO["merging"], elem_id="lora_unlearn_method"
+                list(MERGES), value="stack", label="Method", info=INFO["merging"], elem_id="lora_unlearn_merge_method"
             )
             self.merged = gr.Textbox(label="Name", value="erase several", max_lines=1, elem_id="lora_unlearn_merged")
             self.merge = gr.Button("Merge", elem_id="lora_unlearn_merge")
