@@ -306,6 +306,11 @@ def _calibrate(add: Parser) -> None:
     _out(add, help="the file to write (default: the eraser itself)")
 
 
+def _strength(add: Parser) -> None:
+    _model(add)
+    add.add_argument("--adapter", type=place, required=True, metavar="FILE", help="the eraser")
+
+
 def _inspect(add: Parser) -> None:
     add.add_argument("file", type=place, metavar="FILE", help="an eraser")
     add.add_argument("--json", action="store_true", help="everything, for programs")
@@ -475,6 +480,8 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
                  "evaluate --checkpoint demo --adapter cat.safetensors --protocol unguide --out report"),
     "calibrate": (_calibrate, "measure an eraser's gate anew, on this model or on prompts of your own",
                   "calibrate --checkpoint model.safetensors --adapter cat.safetensors --bank mine.txt"),
+    "strength": (_strength, "find the smallest strength that still erases, on this model",
+                 "strength --checkpoint model.safetensors --adapter cat.safetensors"),
     "inspect": (_inspect, "show what an eraser's file says of itself", "inspect cat.safetensors"),
     "export": (_export, "write an eraser in the format of another program",
                "export cat.safetensors --format diffusers --out cat-diffusers.safetensors"),

@@ -212,7 +212,8 @@ def check(kit, erased, draw, plain, under, changes=0.02):
         ours, theirs = draw(kit, under, CAT, False)["samples"], draw(kit, plain, CAT, True)["samples"]
         assert torch.equal(draw(kit, plain, CAT, False)["samples"], base)
     assert (theirs - base).abs().max() > changes
-    assert (ours - theirs).abs().max() / theirs.abs().max() < 1e-4
+    # A patched weight rounds otherwise than a residual beside it; two passes at CFG 5 make 1.5e-4 of that.
+    assert (ours - theirs).abs().max() / theirs.abs().max() < 3e-4
 
 
 @pytest.fixture(scope="module")
