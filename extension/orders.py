@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_unlearn import Adapter, Concept, Settings, UnlearnError
+from lora_unlearn import order as core
 from lora_unlearn.bank import own_prompts
 from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.checks import check_own, check_words
-from lora_unlearn.erase import PRESETS, Mode
+from lora_unlearn.erase import PRESETS
 from lora_unlearn.files import inside
 from lora_unlearn.look import LOOK_MODES
 from lora_unlearn.options import options_of
@@ -38,23 +39,16 @@ OWN = "the field 'Prompts that you usually draw'"
 
 
 @dataclass(frozen=True)
-class Order:
+class Order(core.Order):
     """A training to be made.
 
     Attributes:
-        concept: what to erase.
-        mode, settings: as `lora_unlearn.erase.erase` takes them.
         previews: whether pictures are drawn on the way.
         pictures: of each prompt on the sheet; 0 draws none.
-        promise: of the gate.
     """
 
-    concept: Concept
-    mode: Mode
-    settings: Settings
     previews: bool = True
     pictures: int = 2
-    promise: Promise = USUAL
 
 
 def order_of(fields: Mapping[str, Any]) -> Order:
@@ -80,7 +74,7 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     settings = changed(replace(settings, **_numbers(fields)), _options(fields))
     pictures = fields.get("pictures")
     count = 2 if pictures is None else check_pictures(pictures)
-    return Order(concept, mode, settings, fields.get("previews") is not False, count, promise_of(fields, concept))
+    return Order(concept, mode, settings, promise_of(fields, concept), fields.get("previews") is not False, count)
 
 
 def fields_of(order: Order) -> dict[str, Any]:
@@ -135,7 +129,7 @@ def continued(adapter: Adapter, previews: bool = True, pictures: int = 2, promis
         UnlearnError: if every prompt of the user's own asks for the concept.
     """
     check_own(promise.own, adapter.concept, OWN)
-    return Order(adapter.concept, adapter.mode, adapter.settings, previews, pictures, promise)
+    return Order(adapter.concept, adapter.mode, adapter.settings, promise, previews, pictures)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

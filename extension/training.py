@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, erase, load_bank
+from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, load_bank
 from lora_unlearn.checks import check_rate
 from lora_unlearn.denoiser import Denoiser, base_hash
 from lora_unlearn.describe import percent
-from lora_unlearn.erase import LEAST_CHANGE
+from lora_unlearn.erase import LEAST_CHANGE, fulfil
 from lora_unlearn.estimate import Estimate, Remaining, lowered, planned
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.keep import Keeper
+from lora_unlearn.order import Watch
 from lora_unlearn.settings import for_family
 from lora_unlearn.sketches import Sketcher, moments
 from lora_unlearn.suggest import suggest
@@ -46,19 +47,14 @@ def train(work: Work, order: Order, name: str, begun: Adapter | None) -> End:
 
         adapter: Adapter | None
         try:
-            adapter = erase(
-                lent.denoiser,
-                order.concept,
-                load_bank(lent.denoiser.family),
-                order.mode,
-                settings,
+            watch = Watch(
                 watcher.report,
                 work.stopped,
-                begun,
                 lambda done, total: work.step_or_stop("calibrating", done, total),
                 save,
-                order.promise,
             )
+            bank = load_bank(lent.denoiser.family)
+            adapter = fulfil(lent.denoiser, order.fitted(settings), bank, watch, begun)
         except Stopped:
             adapter = keeper.latest
         kept = adapter is not None and (not adapter.partial or adapter.iterations > 0)

@@ -19,6 +19,7 @@ from .errors import UnlearnError
 from .gate import Gate
 from .look import Asked, LookMode, with_look
 from .lora import Lora
+from .order import NOBODY, Order, Save, Watch
 from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
 from .sentences import sentences
@@ -45,7 +46,6 @@ RECIPE = 2
 hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3
 """The redirected share below which a training has erased nothing."""
-Save = Callable[[Adapter], None]
 
 
 class CountingDenoiser:
@@ -85,11 +85,8 @@ def erase(
             shape adapter and gate, some set its threshold, some only judge it (see `lora_unlearn.bank.Parts`).
         mode: the name of a method, see `lora_unlearn.training.methods`.
         settings: its parts and hyper-parameters; default: the method's own.
-        report: called with the training's `Progress`.
-        stop: asked between steps; a stopped training leaves an adapter marked as partial, not calibrated.
+        report, stop, calibrated, save: see `lora_unlearn.order.Watch`.
         resume: a partial adapter to go on from.
-        calibrated: called with (prompts done, prompts in all) during calibration.
-        save: called after every update and before calibration with the unfinished adapter, to keep it on the way.
         promise: of the gate.
 
     Returns:
@@ -99,17 +96,29 @@ def erase(
         UnlearnError: if too few of the bank's prompts are left for the calibration, a loss is not finite, or the model
             does not draw the concept.
     """
+    order = Order(concept, mode, row(mode, settings), promise)
+    return fulfil(denoiser, order, bank, Watch(report, stop, calibrated, save), resume)
+
+
+def fulfil(
+    denoiser: Denoiser, order: Order, bank: Sequence[str], watch: Watch = NOBODY, resume: Adapter | None = None
+) -> Adapter:
+    """As `erase`, which says more, for whoever has an order already.
+
+    Raises:
+        UnlearnError: as `erase`.
+    """
     counted = CountingDenoiser(denoiser, (resume.evaluations if resume else {}).get("training", 0))
-    settings = for_family(row(mode, settings), denoiser.family)
+    settings, promise = for_family(row(order.mode, order.settings), denoiser.family), order.promise
     check_parts(settings)
-    bank, own = without_concept(bank, concept), without_concept(promise.own, concept)
-    promise, parts = replace(promise, own=tuple(own)), Parts.of(bank)
+    bank = without_concept(bank, order.concept)
+    promise, parts = replace(promise, own=tuple(without_concept(promise.own, order.concept))), Parts.of(bank)
     check_negatives(len(parts.calibrate), promise.share)
-    adapter = _unfinished(denoiser, concept, settings, mode)
-    adapter.instead = resume.instead if resume else _instead(counted, concept, settings, bank)
-    prompts = encode(counted, replace(concept, replace_with=adapter.instead), parts.shape[:EDIT_PROMPTS])
+    adapter = _unfinished(denoiser, order.concept, settings, order.mode)
+    adapter.instead = resume.instead if resume else _instead(counted, order.concept, settings, bank)
+    prompts = encode(counted, replace(order.concept, replace_with=adapter.instead), parts.shape[:EDIT_PROMPTS])
     if settings.trains:
-        complete = _train(counted, adapter, prompts, report, stop, resume, save)
+        complete = _train(counted, adapter, prompts, watch, resume)
     else:
         adapter.lora, complete = solve(counted, prompts, settings), True
     finished = complete and (adapter.redirected is None or adapter.redirected >= LEAST_CHANGE)
@@ -117,8 +126,8 @@ def erase(
     adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
     if finished:
-        save(adapter)
-        adapter.gate = _gate(counted, adapter, parts, promise, calibrated)
+        watch.save(adapter)
+        adapter.gate = _gate(counted, adapter, parts, promise, watch.calibrated)
         adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
         adapter.partial = False
     return adapter
@@ -176,16 +185,8 @@ def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: 
     )
 
 
-def _train(
-    counted: CountingDenoiser,
-    adapter: Adapter,
-    prompts: Prompts,
-    report: Report,
-    stop: Stop,
-    resume: Adapter | None,
-    save: Save,
-) -> bool:
-    """Fill an adapter by training, telling `save` of every update; returns whether it ran to its end."""
+def _train(counted: CountingDenoiser, adapter: Adapter, prompts: Prompts, watch: Watch, resume: Adapter | None) -> bool:
+    """Fill an adapter by training, telling `watch.save` of every update; returns whether it ran to its end."""
 
     def keep_progress(progress: Progress) -> None:
         if progress.loss is not None and not math.isfinite(progress.loss):
@@ -197,11 +198,11 @@ def _train(
             adapter.lora, adapter.iterations = progress.lora, progress.step
             adapter.redirected = adapter.redirected if progress.redirected is None else progress.redirected
             adapter.evaluations = {"training": counted.evaluations}
-            save(adapter)
-        report(progress)
+            watch.save(adapter)
+        watch.report(progress)
 
     start, done = (resume.lora, resume.iterations) if resume else (None, 0)
-    trained = train(counted, prompts, adapter.settings, keep_progress, stop, start, done)
+    trained = train(counted, prompts, adapter.settings, keep_progress, watch.stop, start, done)
     adapter.lora, adapter.redirected, adapter.iterations = trained.lora, trained.redirected, trained.iterations
     return trained.complete
 

@@ -108,7 +108,7 @@ class EraseConcept(io.ComfyNode):
             words = concept_of(concept, replace_with, keep, also, erased(model))
             mode, settings = PRESETS[preset]
             promise = Promise(bank_of(bank, words))
-            order = Order(words, mode, replace(settings, seed=seed), None, cache, may_lower_batch=True, promise=promise)
+            order = Order(words, mode, replace(settings, seed=seed), promise, None, cache, may_lower_batch=True)
             adapter = known_eraser(model, clip, order)
         except UnlearnError:
             if not off:

@@ -247,7 +247,7 @@ class TrainEraser(io.ComfyNode):
         sides = (size, size) if size else None
         promise = Promise(bank_of(bank, words), false_open_rate, look)
         check_rate(promise, family_of(model), words)
-        order = Order(words, mode, settings_of(mode, settings, method_options), sides, cache, promise=promise)
+        order = Order(words, mode, settings_of(mode, settings, method_options), promise, sides, cache)
         known = known_eraser(model, clip, order)
         with stages_of(order, [SUGGESTING]) as stages:
             adapter = known or train_eraser(model, clip, order, stages)

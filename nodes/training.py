@@ -13,11 +13,12 @@ import comfy.model_management
 import torch
 from PIL import Image
 
-from ..lora_unlearn import Adapter, Concept, Settings, UnlearnError, erase, load_bank
-from ..lora_unlearn.erase import Mode, prompts_first
+from ..lora_unlearn import Adapter, Settings, UnlearnError, load_bank
+from ..lora_unlearn.erase import fulfil, prompts_first
 from ..lora_unlearn.errors import is_memory
 from ..lora_unlearn.estimate import Estimate, Remaining, duration, gigabytes, lowered, measure, planned
-from ..lora_unlearn.promise import USUAL, Promise
+from ..lora_unlearn.order import Order as CoreOrder
+from ..lora_unlearn.order import Watch
 from ..lora_unlearn.settings import for_family
 from ..lora_unlearn.sketches import Sketcher, moments
 from ..lora_unlearn.training.progress import Progress
@@ -48,27 +49,19 @@ WORK: dict[str, float] = {
 
 
 @dataclass(frozen=True)
-class Order:
+class Order(CoreOrder):
     """What is to be trained.
 
     Attributes:
-        concept: what to erase.
-        mode: the method's name.
-        settings: its parts and hyper-parameters.
         size: (height, width) of training pictures in pixels; None: the model's own.
         keep_on_disk: whether the eraser is looked for and kept on disk.
         may_lower_batch: when memory is scarce, train with a smaller batch instead of refusing.
-        promise: of the gate.
         sketch: draws the concept under an unfinished eraser, for the node to show on the way; None: nothing is drawn.
     """
 
-    concept: Concept
-    mode: Mode
-    settings: Settings
     size: tuple[int, int] | None = None
     keep_on_disk: bool = True
     may_lower_batch: bool = False
-    promise: Promise = USUAL
     sketch: Callable[[Adapter], Image.Image] | None = field(default=None, compare=False)
 
     def fingerprint(self, model: Any, clip: Any) -> str:
@@ -157,19 +150,8 @@ def _train(denoiser: ComfyDenoiser, key: str, order: Order, stages: Stages) -> A
 
     cancelled = False
     try:
-        return erase(
-            denoiser,
-            order.concept,
-            load_bank(denoiser.family),
-            order.mode,
-            settings,
-            report=shown.report,
-            stop=interrupted,
-            resume=begun,
-            calibrated=shown.calibrating(),
-            save=save,
-            promise=order.promise,
-        )
+        watch = Watch(shown.report, interrupted, shown.calibrating(), save)
+        return fulfil(denoiser, order.fitted(settings), load_bank(denoiser.family), watch, begun)
     except comfy.model_management.InterruptProcessingException:
         cancelled = True
         raise

@@ -19,6 +19,7 @@ from ..files import write_image, write_text
 from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
+from ..order import Order
 from ..report import Card, demo_page, sheet
 from ..settings import Settings
 from ..written import Written, check_replaceable
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         args.checkpoint, args.device, args.dtype = "demo", "cpu", "float32"
         pipe = open_model(args)
         say(f"Erasing {concept.name!r} from the demo model ...")
-        adapter = erase_to(folder / "eraser.safetensors", denoiser_for(pipe), concept, "fast", SETTINGS)
+        adapter = erase_to(folder / "eraser.safetensors", denoiser_for(pipe), Order(concept, "fast", SETTINGS))
         if adapter is None:
             return INTERRUPTED
         trained = time.perf_counter() - started

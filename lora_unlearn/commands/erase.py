@@ -14,12 +14,13 @@ from ..checks import check_rate, check_words
 from ..concept import Concept, notices
 from ..denoiser import base_hash
 from ..describe import gate_lines, percent
-from ..erase import LEAST_CHANGE, Mode, erase
+from ..erase import LEAST_CHANGE, fulfil
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..keep import Keeper, unfinished_beside
 from ..options import chosen
-from ..promise import USUAL, Promise
+from ..order import Order, Watch
+from ..promise import Promise
 from ..settings import Settings, for_family
 from ..suggest import suggest
 from ..training.method import changed, read_option
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             fitting = for_family(settings, denoiser.family)
             check_resumed(resumed, begun, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command with --resume to go on" if settings.trains else "repeat the command"
-        adapter = erase_to(out, denoiser, concept, args.mode, settings, resumed, again, promise)
+        adapter = erase_to(out, denoiser, Order(concept, args.mode, settings, promise), resumed, again)
         seconds = time.perf_counter() - started
         further = near_words(denoiser, concept) if adapter else []
     if adapter is None:
@@ -150,21 +151,17 @@ def check_resumed(
 def erase_to(
     out: Path,
     denoiser: Any,
-    concept: Concept,
-    mode: Mode,
-    settings: Settings,
+    order: Order,
     resumed: Adapter | None = None,
     again: str = "repeat the command",
-    promise: Promise = USUAL,
 ) -> Adapter | None:
     """Make an eraser and write it, with progress bars; an interrupted training is kept beside it.
 
     Args:
         out: the file; an older one stays until the new one is finished.
-        denoiser, concept, mode, settings: see `lora_unlearn.erase.erase`.
+        denoiser, order: see `lora_unlearn.erase.fulfil`.
         resumed: an unfinished adapter to go on from.
         again: what to do after an interruption.
-        promise: of the gate, see `lora_unlearn.erase.erase`.
 
     Returns:
         The finished adapter, or None after an interruption.
@@ -172,13 +169,11 @@ def erase_to(
     Raises:
         UnlearnError: if the training changed too little.
     """
-    keeper = Told(out, again, settings.trains)
+    keeper = Told(out, again, order.settings.trains)
     try:
         with bars() as shown, graceful() as stop:
-            adapter = erase(
-                denoiser, concept, load_bank(denoiser.family), mode, settings, lambda p: show(shown, p),
-                stop, resumed, calibrating(shown, stop), keeper, promise,
-            )  # fmt: skip
+            watch = Watch(lambda progress: show(shown, progress), stop, calibrating(shown, stop), keeper)
+            adapter = fulfil(denoiser, order, load_bank(denoiser.family), watch, resumed)
             if not (adapter.partial and stop()):
                 if not adapter.partial:
                     adapter.save(out)
