@@ -31,7 +31,7 @@ def spoilt(path, how):
     if how == "nan":
         tensors[first] = torch.full_like(tensors[first], float("nan"))
     elif how == "shape":
-        tensors[first] = torch.zeros(7, 3, dtype=tensors[first].dtype)
+        tensors[first] = torch.zeros(7, tensors[first].shape[1] + 1, dtype=tensors[first].dtype)
     elif how == "missing":
         del tensors[first]
     elif how == "huge":
