@@ -16,13 +16,13 @@ def trainings(pack, monkeypatch):
     """The concepts that were really trained, in order; starts with an empty cache."""
     training = pack("nodes.training")
     training.CACHE.clear()
-    trained, real = [], training.erase
+    trained, real = [], training.fulfil
 
-    def spied(denoiser, concept, *args, **kwargs):
-        trained.append(concept.name)
-        return real(denoiser, concept, *args, **kwargs)
+    def spied(denoiser, order, *args):
+        trained.append(order.concept.name)
+        return real(denoiser, order, *args)
 
-    monkeypatch.setattr(training, "erase", spied)
+    monkeypatch.setattr(training, "fulfil", spied)
     return trained
 
 

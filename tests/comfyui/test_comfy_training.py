@@ -108,9 +108,28 @@ def test_every_setting_of_a_training_is_a_widget_with_the_defaults_of_fast_mode(
     known = host.NODE_CLASS_MAPPINGS["LoraUnlearnTrainEraser"].INPUT_TYPES()
     widgets = {**known["required"], **known["optional"]}
     default = pack("lora_unlearn.erase").MODES["fast"]
-    assert {field.name: widgets[field.name][1]["default"] for field in fields(default) if field.name != "seed"} == {
-        field.name: getattr(default, field.name) for field in fields(default) if field.name != "seed"
-    }
+    by_options = {"seed", "source", "terms", "update", "average", "options"}  # but for the seed: "method_options"
+    shown = {field.name: getattr(default, field.name) for field in fields(default) if field.name not in by_options}
+    assert {name: widgets[name][1]["default"] for name in shown} == shown
+    assert list(widgets)[-1] == "method_options"  # saved widgets are told by their order
+
+
+def test_every_method_can_be_chosen_and_its_options_are_checked(pack, host):
+    node, core = pack("nodes.train_eraser"), pack("lora_unlearn")
+    assert (
+        list(pack("lora_unlearn.training.methods").METHODS)
+        == host.NODE_CLASS_MAPPINGS["LoraUnlearnTrainEraser"].INPUT_TYPES()["required"]["mode"][1]["options"]
+    )
+    settings = node.settings_of("esd", {"rank": 2}, "average=ema\n\nema.decay = 0.5\n")
+    assert (settings.objective, settings.rank, settings.average, settings.options) == (
+        "esd",
+        2,
+        "ema",
+        {"ema.decay": 0.5},
+    )
+    assert node.settings_of("instant", {"iterations": 100}).iterations == 0
+    with pytest.raises(core.UnlearnError, match="did you mean 'ema'"):
+        node.settings_of("esd", {}, "average=emma")
 
 
 def test_too_little_memory_is_told_before_the_start_with_what_to_lower(pack, demo, order, monkeypatch):
@@ -121,7 +140,7 @@ def test_too_little_memory_is_told_before_the_start_with_what_to_lower(pack, dem
     estimate, measure = (getattr(pack("lora_unlearn.estimate"), name) for name in ("estimate", "measure"))
     with torch.inference_mode(False):
         cost = measure(pack("nodes.denoiser").ComfyDenoiser(demo.model, demo.clip), order.settings)
-    room = estimate(cost, replace(order.settings, batch=2), "fast").memory
+    room = estimate(cost, replace(order.settings, batch=2)).memory
 
     def leave(free):
         real = management.get_free_memory
@@ -144,17 +163,17 @@ def test_memory_that_runs_out_in_mid_training_is_one_sentence(pack, demo, order,
     import comfy.model_management as management
 
     training = pack("nodes.training")
-    real = training.erase
+    real = training.fulfil
 
-    def greedy(*args, report, **kwargs):
+    def greedy(denoiser, order, bank, watch, resume):
         def more(progress):
-            report(progress)
+            watch.report(progress)
             if progress.step == 3:
                 torch.empty(2**50)  # torch's own error
 
-        return real(*args, report=more, **kwargs)
+        return real(denoiser, order, bank, replace(watch, report=more), resume)
 
-    monkeypatch.setattr(training, "erase", greedy)
+    monkeypatch.setattr(training, "fulfil", greedy)
     with torch.inference_mode(), pytest.raises(management.OOM_EXCEPTION, match="lower batch or size in Train Eraser"):
         training.train_eraser(demo.model, demo.clip, order)
     monkeypatch.undo()

@@ -139,7 +139,9 @@ def test_erasers_are_merged_by_the_method_that_is_chosen(server, page):
         page.last("lora_unlearn_erase", concept=concept, preset="quick", pictures=0)
     page.last("lora_unlearn_rename", chosen=None)  # the list as it is now
     for method in (None, "negmerge"):
-        fields = {"parts": ["frog", "truck"], "merged": method or "usual"} | ({"merge_method": method} if method else {})
+        fields = {"parts": ["frog", "truck"], "merged": method or "usual"} | (
+            {"merge_method": method} if method else {}
+        )
         assert "Merged into" in page.last("lora_unlearn_merge", **fields)["merge_note"]
     said = [
         read_metadata(server.folder / "loras" / f"{name}.safetensors")["modelspec.description"]
