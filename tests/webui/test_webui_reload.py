@@ -13,7 +13,7 @@ pytestmark = pytest.mark.webui
 def test_everything_works_after_reload_ui_in_the_middle_of_a_training(server, cat):
     plain, erased = server.draw(CAT), server.draw(CAT, True, cat, 2.0, "auto")
     slowly = {"preset": "balanced", "iterations": 5000, "learning_rate": 1e-5, "options": "enough=1"}  # it never ends
-    begun = server.call("/lora-unlearn/v1/erase", {"concept": "ball", **slowly})["name"]
+    begun = server.call("/lora-unlearn/v1/erase", {"concept": "frog", **slowly})["name"]
     while (state := server.call("/lora-unlearn/v1/status"))["stage"] != "training" or state["done"] < 2:
         assert state["phase"] == "running"
     started = server.said().count("Startup time")
