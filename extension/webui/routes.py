@@ -28,7 +28,7 @@ PREFIX = "/lora-unlearn/v1"
 LONGEST_BODY = 64 * 1024
 TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
 ERASE = {
-    **dict.fromkeys(("concept", "also", "replace_with", "keep", "of", "preset"), TEXT),
+    **dict.fromkeys(("concept", "also", "replace_with", "keep", "of", "preset", "method", "options"), TEXT),
     **dict.fromkeys(NUMBERS, NUMBER),
     "previews": FLAG,
     "pictures": NUMBER,

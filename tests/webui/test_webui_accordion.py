@@ -47,8 +47,8 @@ def test_an_open_gate_takes_the_cats_away(server, cat, seen, sampler):
 
 
 def test_the_gate_can_be_held_open(server, cat):
-    held = server.draw(DOG, True, cat, 3.0, "on")  # at 1 it leaves a dog as it is but for rounding
-    assert "Eraser 1 decision: open (set by hand)" in held.infotexts[0]
+    held = server.draw(DOG, True, cat, 1.0, "on")
+    assert "open, erases it (set by hand)" in held.infotexts[0]
     assert not same(held.pictures, server.draw(DOG).pictures)
 
 

@@ -117,6 +117,8 @@ def test_an_exported_file_that_is_written_again_is_taken_up(server, cat, dog):
         ("erase", {"concept": "a", "rank": 1e9}, "rank must be a number from 1 to"),
         ("erase", {"concept": "a", "preset": "best"}, "There is no preset"),
         ("erase", {"concept": "a", "path": "/etc"}, "There is no field 'path'"),
+        ("erase", {"concept": "a", "method": "esdd"}, "did you mean 'esd'"),
+        ("erase", {"concept": "a", "options": "average=emma"}, "did you mean 'ema'"),
         ("erase", {"concept": "a" * 300}, "200 are allowed"),
         ("resume", {"name": "../../config"}, "can't be a file name"),
         ("export", {"name": "../Stable-diffusion/demo"}, "can't be a file name"),
