@@ -9,13 +9,12 @@ from pathlib import Path
 
 from lora_unlearn import Adapter, Concept, UnlearnError
 from lora_unlearn.adapter import KEY, parse_metadata
-from lora_unlearn.files import inside, read_metadata, write_safetensors
+from lora_unlearn.files import file_name, inside, read_metadata, write_safetensors
 from lora_unlearn.formats import save_peft, to_diffusers, to_stock
 from lora_unlearn.join import concepts_of, joined
 from lora_unlearn.written import Written, check_replaceable, marked, written_for
 
 from .host import Host
-from .orders import file_name
 
 SUFFIX = ".safetensors"
 TRASH = "trash"

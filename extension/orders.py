@@ -15,7 +15,6 @@ from lora_unlearn.bank import own_prompts
 from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.checks import check_own, check_words
 from lora_unlearn.erase import PRESETS
-from lora_unlearn.files import inside
 from lora_unlearn.look import LOOK_MODES
 from lora_unlearn.options import options_of
 from lora_unlearn.promise import USUAL, Promise
@@ -33,8 +32,6 @@ LONGEST = 200
 """Characters that a field may hold."""
 LONGEST_OWN = 100_000
 """Characters that the user's own prompts may have."""
-LONGEST_NAME = 150
-"""Bytes that a file's name may take; another one beside it has more of them."""
 OWN = "the field 'Prompts that you usually draw'"
 
 
@@ -202,19 +199,3 @@ def number(value: Any, called: str, low: float, high: float, whole: bool = False
     if whole and found != int(found):
         raise UnlearnError(f"The {called} must be a whole number {bounds}, not {found:g}.")
     return int(found) if whole else found
-
-
-def file_name(words: str) -> str:
-    """A name for a file, without its ending, from any words.
-
-    Raises:
-        UnlearnError: if `words` is empty.
-    """
-    plain = "".join(letter if letter.isalnum() or letter in " -_" else " " for letter in words)
-    name = " ".join(plain.split())[:60].encode("utf-8", "ignore")[:LONGEST_NAME].decode("utf-8", "ignore").strip()
-    name = name or "eraser"
-    try:
-        inside(".", name)
-    except UnlearnError:
-        name = f"erase {name}"  # such as CON, which Windows keeps for itself
-    return name

@@ -137,8 +137,16 @@ def _demo(add: Parser) -> None:
 
 def _erase(add: Parser) -> None:
     _model(add)
+    what = add.add_mutually_exclusive_group(required=True)
+    what.add_argument("--concept", type=words, help='what to erase, for example "cat" or "Van Gogh style"')
+    what.add_argument(
+        "--concepts",
+        type=place,
+        metavar="FILE",
+        help="a list, one a line, with more about it behind tabs (also=kitten,tomcat); --out is then a folder",
+    )
     add.add_argument(
-        "--concept", type=words, required=True, help='what to erase, for example "cat" or "Van Gogh style"'
+        "--joint", action="store_true", help="of a list: also write all of them as one LoRA, without a gate"
     )
     add.add_argument(
         "--also", type=words, action="extend", nargs="+", default=[], help="further words for the same thing"
@@ -202,7 +210,7 @@ def _erase(add: Parser) -> None:
     add.add_argument("--offload", action="store_true", help=options_of(Settings)["offload"].help)
     add.add_argument("--resolution", type=whole(8, 8192), help="side of the training pictures in pixels")
     add.add_argument("--resume", action="store_true", help="go on from the unfinished training at --out")
-    _out(add, required=True, help="the .safetensors file to write")
+    _out(add, required=True, help="the .safetensors file to write; of a list, the folder")
 
 
 def _methods(add: Parser) -> None:

@@ -26,6 +26,8 @@ PICKLE_STARTS = (b"PK\x03\x04", *(bytes((0x80, protocol)) for protocol in range(
 """First bytes of torch's zip archives and of bare pickles."""
 LONGEST_NAME = 200
 """Bytes of a file name that a user typed; systems allow 255, and the temporary file beside it has a longer one."""
+LONGEST_MADE = 150
+"""Bytes of a name that is made here; others are made of it, and have more."""
 MADE_BY = "lora-unlearn"
 """What stands in a picture's field "Software"."""
 _HOST = re.sub(r"[^A-Za-z0-9-]", "_", platform.node())[:40]
@@ -287,6 +289,22 @@ def inside(folder: str | Path, name: str) -> Path:
     if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
         raise UnlearnError(f"The file name {name[:20]!r}... is too long; use {LONGEST_NAME} characters at most.")
     return Path(folder) / name
+
+
+def file_name(words: str) -> str:
+    """A name for a file, without its ending, from any words.
+
+    Raises:
+        UnlearnError: if `words` is empty.
+    """
+    plain = "".join(letter if letter.isalnum() or letter in " -_" else " " for letter in words)
+    name = " ".join(plain.split())[:60].encode("utf-8", "ignore")[:LONGEST_MADE].decode("utf-8", "ignore").strip()
+    name = name or "eraser"
+    try:
+        inside(".", name)
+    except UnlearnError:
+        name = f"erase {name}"  # such as CON, which Windows keeps for itself
+    return name
 
 
 def below(folder: str | Path, name: str) -> Path:

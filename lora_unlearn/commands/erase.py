@@ -34,6 +34,10 @@ from .signals import INTERRUPTED, graceful
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.concepts:
+        from . import erase_list  # which needs this file
+
+        return erase_list.run(args)
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of, tuple(args.avoid))
     check_words(concept)

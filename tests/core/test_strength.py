@@ -27,11 +27,10 @@ def scaled(adapter, factor):
     return replace(adapter, lora=Lora(layers))
 
 
-def test_an_eraser_twice_as_loud_needs_half_the_strength(pipe, solved, bank):
+def test_a_weaker_eraser_needs_more_strength(pipe, solved, bank):
     denoiser = denoiser_for(pipe)
     found = needed(denoiser, solved, bank)
-    assert 0.2 < found < MOST
-    assert needed(denoiser, scaled(solved, 2.0), bank) == pytest.approx(found / 2, abs=0.15)
+    assert 0.2 < found < 1.3 < needed(denoiser, scaled(solved, 0.5), bank)
     assert needed(denoiser, scaled(solved, 0.0), bank) == MOST  # what does nothing is never strong enough
 
 

@@ -4,6 +4,7 @@ import pytest
 from extension_parts import part
 
 from lora_unlearn.erase import PRESETS
+from lora_unlearn.files import file_name
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -91,7 +92,7 @@ def test_prompts_of_ones_own_are_lines_and_those_with_the_concept_go():
     ],
 )
 def test_any_words_give_a_name_for_a_file(words, name):
-    assert part("orders").file_name(words) == name
+    assert file_name(words) == name
 
 
 def test_a_method_takes_the_place_of_the_preset_and_its_options_are_checked():

@@ -1,0 +1,83 @@
+"""An eraser for every line of a list."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lora_unlearn.adapter import Adapter
+from lora_unlearn.commands.erase_list import read_list
+from lora_unlearn.errors import UnlearnError
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Writes a list; returns its path."""
+
+    def write(*lines):
+        path = tmp_path / "list.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_list_is_erased_resumed_and_joined(run, listed, tmp_path):
+    path, out = listed("cat\talso=kitten", "", "ship", "red\tof=apple"), tmp_path / "out"
+    words = ("--checkpoint", "demo", "--concepts", path, "--mode", "instant", "--out", out)
+    code, said, err = run("erase", *words, "--joint")
+    assert (code, err) == (0, "")
+    files = sorted(file.name for file in out.iterdir())
+    assert files == [
+        "all.safetensors",
+        "cat.safetensors",
+        "erasers.json",
+        "red of apple.safetensors",
+        "ship.safetensors",
+    ]
+    cat = Adapter.load(out / "cat.safetensors")
+    assert cat.concept.also == ("kitten",) and cat.concept.avoid == ("ship", "red") and not cat.partial
+    before = (out / "cat.safetensors").read_bytes()
+    (out / "ship.safetensors").unlink()
+    code, said, err = run("erase", *words)
+    assert code == 0 and said.count("there already") == 2 and "3 of 3" in said
+    assert (out / "cat.safetensors").read_bytes() == before
+    rows = {row["concept"]: row for row in json.loads((out / "erasers.json").read_text(encoding="utf-8"))}
+    assert rows["ship"]["file"] == "ship.safetensors" and rows["ship"]["instead"]
+
+
+def test_what_can_not_be_done_is_told_and_the_rest_is_done(run, listed, tmp_path):
+    path = listed("cat", "xyzzy", "cat", "frog\tcolour=green", "embedding:foo", "ship\tkeep=ship")
+    out = tmp_path / "out"
+    code, said, _ = run("erase", "--checkpoint", "demo", "--concepts", path, "--mode", "instant", "--out", out)
+    assert code == 1
+    for sentence in (
+        "xyzzy: There is nothing to erase",
+        "line 3: 'cat' stands there twice",
+        "line 4: There is no option 'colour'",
+        "line 5: 'embedding:foo' reads like the call of a file",
+        "line 6: 'ship' is to be erased and to be kept",
+        "1 of 2 erasers",
+    ):
+        assert sentence in said
+    assert (out / "cat.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--concept", "dog"), "not allowed with"),
+        (("--also", "kitten"), "write it into the list"),
+        (("--resume",), "leave --resume out"),
+    ],
+)
+def test_what_is_said_of_one_concept_is_refused_beside_a_list(refused, listed, tmp_path, words, said):
+    assert said in refused("erase", "--checkpoint", "demo", "--concepts", listed("cat"), "--out", tmp_path, *words)
+
+
+def test_a_hundred_names_are_read_and_know_each_other(listed):
+    concepts, problems = read_list(str(listed(*(f"thing {number}" for number in range(98)), "кот", "猫")))
+    assert len(concepts) == 100 and problems == [] and len(concepts[0].avoid) == 99
+    with pytest.raises(UnlearnError, match="write one concept a line"):
+        read_list(str(listed("cat\tcolour=red")))
