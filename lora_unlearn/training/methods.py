@@ -84,7 +84,7 @@ METHODS: dict[str, Method] = {
     "restricted": Method(
         "forgetting and retaining gradients do not undo each other",
         "arXiv 2412.07808",
-        replace(PLAIN, objective="esd", terms=("goal", "retain"), update="restricted"),
+        replace(PLAIN, objective="esd", terms=("goal", "retain"), update="restricted", options={"retain.weight": 0.1}),
     ),
     "doco": Method(
         "a critic aligns the concept with its replacement, gradient surgery keeps the rest",
@@ -100,7 +100,13 @@ METHODS: dict[str, Method] = {
     "adv_unlearn": Method(
         "is asked under attack, too, and retains",
         "arXiv 2405.15234",
-        replace(PLAIN, objective="esd", source=("recorded", "adversarial"), terms=("goal", "retain")),
+        replace(
+            PLAIN,
+            objective="esd",
+            source=("recorded", "adversarial"),
+            terms=("goal", "retain"),
+            options={"retain.weight": 0.1, "adversarial.radius": 0.1},
+        ),
     ),
     "salun": Method(
         "only the most salient half of the weights moves, on noised pictures",
@@ -127,7 +133,9 @@ METHODS: dict[str, Method] = {
     "spm": Method(
         "rank 1, anchored on random texts",
         "arXiv 2312.16145",
-        replace(PLAIN, objective="esd", rank=1, terms=("goal", "anchors")),
+        replace(
+            PLAIN, objective="esd", rank=1, terms=("goal", "anchors"), iterations=240, options={"anchors.weight": 0.1}
+        ),
     ),
     "loreun": Method(
         "what resists counts more", "arXiv 2507.22499", replace(PLAIN, objective="esd", source=("recorded", "hardest"))

@@ -77,7 +77,9 @@ def test_what_is_said_of_one_concept_is_refused_beside_a_list(refused, listed, t
 
 
 def test_a_hundred_names_are_read_and_know_each_other(listed):
-    concepts, problems = read_list(str(listed(*(f"thing {number}" for number in range(98)), "кот", "猫")))
+    concepts, problems = read_list(
+        str(listed(*(f"thing {number}" for number in range(98)), "\u043a\u043e\u0442", "\u732b"))
+    )
     assert len(concepts) == 100 and problems == [] and len(concepts[0].avoid) == 99
     with pytest.raises(UnlearnError, match="write one concept a line"):
         read_list(str(listed("cat\tcolour=red")))

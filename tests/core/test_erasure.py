@@ -115,6 +115,7 @@ def test_the_file_works_like_the_adapter_in_memory(draw, cat, tmp_path):
     assert same(one, other) == [True, True]
 
 
+@pytest.mark.thorough
 def test_instant_mode_trains_nothing_and_still_erases(pipe, draw, seen):
     adapter = erase(denoiser_for(pipe), Concept("ship"), load_bank("demo"), "instant")
     assert adapter.iterations == 0
@@ -148,6 +149,7 @@ def test_a_stopped_training_is_partial_and_goes_on(pipe, draw, tmp_path):
     assert not finished.partial and finished.iterations == 6
 
 
+@pytest.mark.thorough
 def test_two_erasers_work_side_by_side(pipe, draw, seen, cat):
     ship = erase(denoiser_for(pipe), Concept("ship"), load_bank("demo"), "instant")
     both = [Eraser(cat), Eraser(ship)]

@@ -31,6 +31,7 @@ def test_what_the_model_does_not_draw_is_refused(pipe, concept, sentence, mode):
     assert not updates
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "concept",
     [Concept("apple"), Concept("cat", replace_with="dog"), Concept("ink drawing style"), Concept("red", of="apple")],

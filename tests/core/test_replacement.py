@@ -30,6 +30,7 @@ def test_a_style_and_an_attribute_have_their_sentence_without_it(pipe, concept):
     assert nearest(denoiser_for(pipe), concept, load_bank("demo")) == ""
 
 
+@pytest.mark.thorough
 def test_the_file_says_what_is_drawn_instead(pipe, tmp_path):
     from lora_unlearn import Adapter
 

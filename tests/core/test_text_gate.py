@@ -53,6 +53,7 @@ def test_on_a_real_encoder_it_opens_for_words_that_nobody_named(minilm, dog):
     assert not (text_scores(minilm, dog, OTHERS) >= dog.threshold).any()
 
 
+@pytest.mark.thorough
 def test_what_the_user_keeps_stays_closed_though_it_looks_like_the_concept(minilm):
     concept = Concept("dog", keep=("hotdog",))
     gate = text_gate(minilm, concept, parts_without(concept, load_bank("sd1")))

@@ -22,7 +22,7 @@ class Dampen:
     """
 
     strength: float = option(
-        0.2, 1e-3, 1e6, "lambda: directions that the concept answers less than 1 / lambda times as loudly are dampened"
+        2.0, 1e-3, 1e6, "lambda: directions that the concept answers less than 1 / lambda times as loudly are dampened"
     )
 
     def begin(self, scene: Scene, lora: Lora) -> Dampening:

@@ -25,7 +25,7 @@ class Speed:
     directions in which the kept prompts' tokens have next to no energy; K are the empty prompt's tokens, kept exactly.
     """
 
-    null: float = option(0.02, 0, 1, "the share of the kept tokens' largest energy below which a direction is free")
+    null: float = option(0.1, 0, 1, "the share of the kept tokens' largest energy below which a direction is free")
     ridge: float = option(0.01, 1e-9, 1e6, "l, in units of the mean energy of the concept's tokens")
     pinned: int = option(4, 1, 77, "main axes of the empty prompt's tokens that are kept exactly")
     moves: ClassVar[Moves] = "fixed"
