@@ -42,7 +42,7 @@ SWEPT_ON = NAMES[:1]
 STYLE, COLOUR = "flat sticker", 40.0
 """The style that is erased, and from how many levels of 255 more of it than of green an apple is red."""
 FIGURES = ("Acc_e", "Acc_g", "Acc_s", "H", "H gated", "moved", "identical gated", "confidence", "variety", "saturation")
-KEPT = ("H", "worst H", "H gated", "evaluations", "seconds", "rate")
+KEPT = ("H", "worst H", "H gated", "evaluations", "seconds", "rate", "concepts", "seeds")
 """What `lora-unlearn methods` tells, of which `--write` keeps the last figures in the package."""
 FILE = Path(lora_unlearn.__file__).parent / "training" / "figures.json"
 Look = tuple[str, str, bool]

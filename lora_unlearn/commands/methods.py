@@ -28,7 +28,10 @@ def listed() -> None:
     known = figures()
     for name, method in METHODS.items():
         say(f"{name:<17} {method.about} [{method.origin}]{told(known.get(name))}")
-    say("\nH is on the demo model, always on and behind the gate; lora-unlearn methods NAME tells its parts.")
+    if known:
+        of = " and ".join(counted(known, noun) for noun in ("concepts", "seeds"))
+        say(f"\nH (erased, kept, generalised: 1 is best) was measured on the demo model, over {of}.")
+    say("lora-unlearn methods NAME tells a method's parts and numbers.")
 
 
 def told(found: dict[str, Any] | None) -> str:
@@ -36,6 +39,13 @@ def told(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
     return f": H {found['H']:.2f} always on, {found['H gated']:.2f} gated, {found['evaluations']} evaluations"
+
+
+def counted(known: dict[str, Any], noun: str) -> str:
+    """Over how many concepts or seeds the figures are: "1 concept", "3 to 6 concepts"."""
+    numbers = sorted({found[noun] for found in known.values()})
+    spread = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"{spread} {noun if spread != '1' else noun[:-1]}"
 
 
 def figures() -> dict[str, Any]:

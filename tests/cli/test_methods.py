@@ -1,0 +1,31 @@
+"""What there is to erase with, told by the command line."""
+
+from __future__ import annotations
+
+from lora_unlearn.adapter import Adapter
+from lora_unlearn.training.methods import METHODS
+
+
+def test_every_method_has_a_line_and_one_is_told_of_at_length(run):
+    code, said, err = run("methods")
+    assert (code, err) == (0, "")
+    lines = said.splitlines()
+    assert [line.split()[0] for line in lines[: len(METHODS)]] == list(METHODS)
+    code, said, err = run("methods", "robust")
+    assert (code, err) == (0, "")
+    for fact in ("source = recorded,adversarial", "update = restricted", "retain.weight = ", "ema.decay = 0.9"):
+        assert fact in said
+
+
+def test_a_method_and_its_options_from_the_command_line(run, refused, tmp_path):
+    out = tmp_path / "cat.safetensors"
+    words = ("erase", "--checkpoint", "demo", "--concept", "cat", "--out", out, "--iterations", 2)
+    for method, option, said in (
+        ("esdd", (), "did you mean 'esd'"),
+        ("esd", ("--method-option", "average=emma"), "did you mean 'ema'"),
+        ("esd", ("--method-option", "average"), "name=value"),
+    ):
+        assert said in refused(*words, "--method", method, *option)
+    code, said, _ = run(*words[:-2], "--method", "uce")
+    assert code == 0 and "(uce mode)" in said
+    assert Adapter.load(out).mode == "uce"
