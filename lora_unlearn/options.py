@@ -85,7 +85,7 @@ def chosen(kind: str, name: str, known: Mapping[str, Any]) -> Any:
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnlearnError:
     """What to say of a name that is none; it offers the nearest one."""
     near = get_close_matches(name, list(known), 1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
+    remedy = f"the nearest name is {near[0]!r}." if near else f"choose one of {', '.join(known)}."
     return UnlearnError(f"There is no {kind} {name[:40]!r}; {remedy}")
 
 

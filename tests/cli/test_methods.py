@@ -21,8 +21,8 @@ def test_a_method_and_its_options_from_the_command_line(run, refused, tmp_path):
     out = tmp_path / "cat.safetensors"
     words = ("erase", "--checkpoint", "demo", "--concept", "cat", "--out", out, "--iterations", 2)
     for method, option, said in (
-        ("esdd", (), "did you mean 'esd'"),
-        ("esd", ("--method-option", "average=emma"), "did you mean 'ema'"),
+        ("esdd", (), "the nearest name is 'esd'"),
+        ("esd", ("--method-option", "average=emma"), "the nearest name is 'ema'"),
         ("esd", ("--method-option", "average"), "name=value"),
     ):
         assert said in refused(*words, "--method", method, *option)

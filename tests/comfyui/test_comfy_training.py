@@ -128,7 +128,7 @@ def test_every_method_can_be_chosen_and_its_options_are_checked(pack, host):
         {"ema.decay": 0.5},
     )
     assert node.settings_of("instant", {"iterations": 100}).iterations == 0
-    with pytest.raises(core.UnlearnError, match="did you mean 'ema'"):
+    with pytest.raises(core.UnlearnError, match="the nearest name is 'ema'"):
         node.settings_of("esd", {}, "average=emma")
 
 

@@ -136,9 +136,9 @@ def test_closed_forms_move_the_concepts_token_and_spare_the_others(pipe, name):
 @pytest.mark.parametrize(
     ("method", "typed", "said"),
     [
-        ("fast", {"averge": "ema"}, "There is no option 'averge'; did you mean 'average'"),
-        ("fast", {"average": "emma"}, "There is no average 'emma'; did you mean 'ema'"),
-        ("fast", {"terms": "goal,retian"}, "There is no term 'retian'; did you mean 'retain'"),
+        ("fast", {"averge": "ema"}, "There is no option 'averge'; the nearest name is 'average'"),
+        ("fast", {"average": "emma"}, "There is no average 'emma'; the nearest name is 'ema'"),
+        ("fast", {"terms": "goal,retian"}, "There is no term 'retian'; the nearest name is 'retain'"),
         ("fast", {"terms": "retain"}, "first term must be goal"),
         ("fast", {"update": "restricted"}, "terms=goal,retain"),
         ("fast", {"source": "adversarial"}, "Of the sources exactly the first"),

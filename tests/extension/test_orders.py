@@ -105,8 +105,8 @@ def test_a_method_takes_the_place_of_the_preset_and_its_options_are_checked():
     assert (shown["method"], shown["rank"], shown["preset"]) == ("esd", "2", "balanced")
     assert order_of(shown) == order  # what a page shows of a training under way asks for the same
     for wrong, said in (
-        ({"method": "esdd"}, "did you mean 'esd'"),
-        ({"options": "average=emma"}, "did you mean 'ema'"),
+        ({"method": "esdd"}, "the nearest name is 'esd'"),
+        ({"options": "average=emma"}, "the nearest name is 'ema'"),
     ):
         with pytest.raises(part("orders").UnlearnError, match=said):
             order_of({"concept": "cat", **wrong})
