@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
 from ..errors import UnlearnError
 from ..lora import Lora
+from ..options import unknown
 from .dare import Dare
 from .negmerge import NegMerge
 from .soup import Soup
@@ -40,7 +40,7 @@ def merge_of(method: str, **options: float | None) -> Merge:
         UnlearnError: if there is no such method, it has no such hyper-parameter, or a value is not allowed.
     """
     if method not in MERGES:
-        raise UnlearnError(_unknown(method))
+        raise unknown("way of merging called", method, MERGES)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if not takes(method, name):
@@ -48,9 +48,3 @@ def merge_of(method: str, **options: float | None) -> Merge:
             raise UnlearnError(f"{method} takes no {name}, {having} would; leave it out.")
     merge: Merge = replace(MERGES[method], **given)  # type: ignore[type-var]
     return merge
-
-
-def _unknown(method: str) -> str:
-    near = get_close_matches(method.lower(), MERGES, 1)
-    advice = f"{near[0]} is the nearest" if near else f"choose one of {', '.join(MERGES)}"
-    return f"There is no way of merging called {method[:100]!r}; {advice}."

@@ -84,7 +84,7 @@ def test_only_an_older_file_of_the_same_erasers_is_replaced(eraser, other, run, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--method", "tise"), "called 'tise'; ties is the nearest."),
+        (("--method", "tise"), "called 'tise'; the nearest name is 'ties'."),
         (("--method", "soup", "--density", "0.5"), "soup takes no density, ties and dare would"),
         (("--seed", "1"), "stack takes no seed, dare would"),
         (("--strength", "1"), "There are 2 erasers and 1 strengths"),

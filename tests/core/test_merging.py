@@ -145,8 +145,8 @@ def test_seeds_of_one_thing_take_no_more_directions_than_one():
 @pytest.mark.parametrize(
     ("method", "options", "said"),
     [
-        ("tise", {}, "called 'tise'; ties is the nearest\\."),
-        ("NegMerg", {}, "negmerge is the nearest"),
+        ("tise", {}, "called 'tise'; the nearest name is 'ties'"),
+        ("NegMerg", {}, "the nearest name is 'negmerge'"),
         ("x", {}, "choose one of stack, soup, ties, dare, negmerge"),
         ("soup", {"density": 0.5}, "soup takes no density, ties and dare would"),
         ("ties", {"seed": 1}, "ties takes no seed, dare would"),

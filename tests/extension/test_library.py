@@ -184,7 +184,7 @@ def test_merge_by_a_method(library, eraser, refused):
         path = library.merge(["cat", "again"], [], "one", method)
         title = read_safetensors(path)[1]["modelspec.title"]
         assert title == "Erase cat", method
-    assert "soup is the nearest" in refused(library.merge, ["cat", "again"], [1, 1], "one", "soap")
+    assert "the nearest name is 'soup'" in refused(library.merge, ["cat", "again"], [1, 1], "one", "soap")
 
 
 def garbled(eraser, **changes):
