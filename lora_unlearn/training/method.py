@@ -95,9 +95,9 @@ def made(kind: str, name: str, settings: Settings) -> Any:
     Raises:
         UnlearnError: for an unknown name.
     """
-    part = chosen(CALLED.get(kind, kind), name, PARTS[kind])
-    own = f"{name}."
-    return part(**{key.removeprefix(own): value for key, value in settings.options.items() if key.startswith(own)})
+    part, known = chosen(CALLED.get(kind, kind), name, PARTS[kind]), part_options()
+    own = [key for key in settings.options if key.startswith(f"{name}.")]
+    return part(**{known[key].name: known[key].read(settings.options[key], key) for key in own})
 
 
 def part_options() -> dict[str, Option]:
@@ -133,8 +133,9 @@ def check_parts(settings: Settings) -> None:
             f"The start {settings.down} takes directions from the text, and the layers all_but_cross do not read it; "
             "use random directions with them (paper mode)."
         )
-    for key in settings.options:
-        chosen("option", key, part_options())
+    known = part_options()
+    for key, value in settings.options.items():
+        chosen("option", key, known).read(value, key)
 
 
 def changed(settings: Settings, typed: Mapping[str, Any]) -> Settings:

@@ -188,3 +188,11 @@ def test_every_method_moves_the_concept_and_leaves_the_model_as_it_was(pipe, dra
     assert all(bool(parameter.isfinite().all()) for parameter in adapter.lora.parameters())
     cat, erased = draw("a photo of a cat", 1), draw("a photo of a cat", 1, Eraser(adapter, 1.0, "on"))
     assert cat[0].image.tobytes() != erased[0].image.tobytes()
+
+
+def test_a_file_cannot_bring_options_that_nobody_could_type():
+    for options in ({"ema.decay": 7.0}, {"adversarial.steps": 2.5}, {"ema.speed": 1.0}):
+        with pytest.raises(UnlearnError):
+            Parts.of(replace(METHODS["ema"].settings, options=options))
+    parts = Parts.of(replace(METHODS["adv_unlearn"].settings, options={"adversarial.steps": 2.0}))
+    assert parts.wrappers[0].steps == 2 and isinstance(parts.wrappers[0].steps, int)
