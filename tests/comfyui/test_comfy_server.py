@@ -105,7 +105,7 @@ def test_an_interrupted_training_stops_between_steps_and_is_gone_on_with(live, f
     graph = short("a photo of a frog", concept="frog")
     outcome = live.run(graph, cancel)
     assert outcome.end == "execution_interrupted" and outcome.data["node_id"] == "10"
-    assert re.fullmatch(r"Erasing frog: stopped at \d+ of 40 \(training\); Run continues", outcome.texts[-1][1])
+    stopped = re.fullmatch(r"Erasing frog: stopped at (\d+) of 40 \(training\); Run continues", outcome.texts[-1][1])
     (partial,) = set(live.kept()) - set(kept)
     assert partial.endswith(".partial.safetensors")
     with safe_open(live.base / "user" / "lora_unlearn" / partial, framework="pt") as file:
@@ -113,7 +113,8 @@ def test_an_interrupted_training_stops_between_steps_and_is_gone_on_with(live, f
     done(live.run(plain(count=1)))
     outcome = done(live.run(graph))
     steps = [text for _, text in outcome.texts if "training " in text]
-    assert steps and "training 5 of 40" not in " ".join(steps) and "training 6 of 40" in " ".join(steps)
+    first_step = int(re.search(r"training (\d+) of 40", " ".join(steps))[1])
+    assert first_step in (int(stopped[1]), int(stopped[1]) + 1)  # the interrupt may fall into an update
     assert set(live.kept()) - set(kept) == {partial.replace(".partial", "")}
 
 
