@@ -137,6 +137,13 @@ def _demo(add: Parser) -> None:
 
 def _erase(add: Parser) -> None:
     _model(add)
+    _concept(add)
+    _gate(add)
+    _training(add)
+    _out(add, required=True, help="the .safetensors file to write; of a list, the folder")
+
+
+def _concept(add: Parser) -> None:
     what = add.add_mutually_exclusive_group(required=True)
     what.add_argument("--concept", type=words, help='what to erase, for example "cat" or "Van Gogh style"')
     what.add_argument(
@@ -152,7 +159,7 @@ def _erase(add: Parser) -> None:
         "--also", type=words, action="extend", nargs="+", default=[], help="further words for the same thing"
     )
     add.add_argument(
-        "--replace-with", type=words, default="", help="what to draw instead (default: whatever the model likes)"
+        "--replace-with", type=words, default="", help="what to draw instead (default: the nearest other thing)"
     )
     add.add_argument(
         "--of", type=words, default="", help='erase an attribute of this alone: --concept red --of "apple"'
@@ -166,6 +173,9 @@ def _erase(add: Parser) -> None:
         default=[],
         help="what must not be drawn instead: other concepts that are erased, too",
     )
+
+
+def _gate(add: Parser) -> None:
     _bank(add)
     add.add_argument(
         "--false-open-rate",
@@ -180,6 +190,9 @@ def _erase(add: Parser) -> None:
         help="who decides whether a prompt asks for the concept: its text (the default), the text and a second look by "
         "the network at what it leaves closed (careful), or the network alone (always)",
     )
+
+
+def _training(add: Parser) -> None:
     add.add_argument(
         "--mode",
         "--method",
@@ -210,7 +223,6 @@ def _erase(add: Parser) -> None:
     add.add_argument("--offload", action="store_true", help=options_of(Settings)["offload"].help)
     add.add_argument("--resolution", type=whole(8, 8192), help="side of the training pictures in pixels")
     add.add_argument("--resume", action="store_true", help="go on from the unfinished training at --out")
-    _out(add, required=True, help="the .safetensors file to write; of a list, the folder")
 
 
 def _methods(add: Parser) -> None:

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         from . import erase_list  # which needs this file
 
         return erase_list.run(args)
+    if args.joint:
+        raise UnlearnError("--joint joins the erasers of a list; give one by --concepts, or leave it out.")
     started = time.perf_counter()
     concept = Concept(args.concept, tuple(args.also), args.replace_with, tuple(args.keep), args.of, tuple(args.avoid))
     check_words(concept)

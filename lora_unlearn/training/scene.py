@@ -43,6 +43,11 @@ class Scene:
         """What the frozen model predicts (N,C,H,W); an attached adapter is silent meanwhile."""
         return self.denoiser.predict(x, sigma, asked)
 
+    def disturbed(self, lora: Lora, x: Tensor, sigma: Tensor, asked: Conditioning) -> Tensor:
+        """How far the adapter moves predictions that must stay: mean |e_lora(x, asked) - e(x, asked)|^2, a scalar."""
+        before = self.base(x, sigma, asked)
+        return (self.adapted(lora, x, sigma, asked) - before).float().square().mean()
+
     def kept(self, count: int) -> Conditioning:
         """Some of the prompts that must not change, at random, `count` rows."""
         return self.prompts.keep[torch.randint(0, len(self.prompts.keep), (count,), generator=self.generator)]

@@ -83,3 +83,8 @@ def test_a_hundred_names_are_read_and_know_each_other(listed):
     assert len(concepts) == 100 and problems == [] and len(concepts[0].avoid) == 99
     with pytest.raises(UnlearnError, match="write one concept a line"):
         read_list(str(listed("cat\tcolour=red")))
+
+
+def test_joining_one_is_refused(refused, tmp_path):
+    words = ("--checkpoint", "demo", "--concept", "cat", "--joint", "--out", tmp_path / "cat.safetensors")
+    assert "give one by --concepts" in refused("erase", *words)

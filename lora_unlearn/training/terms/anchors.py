@@ -34,9 +34,7 @@ class Anchors:
             like = states.asked if states.asked is not None else scene.prompts.target[states.row]
             text = drawn(like.tensors["text"], scene.generator)
             anchors = Conditioning({**like.tensors, "text": text})
-            before = scene.base(states.x, states.sigma, anchors)
-            change = scene.adapted(lora, states.x, states.sigma, anchors) - before
-            return self.weight * change.float().square().mean()
+            return self.weight * scene.disturbed(lora, states.x, states.sigma, anchors)
 
         return loss
 

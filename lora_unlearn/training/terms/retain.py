@@ -27,10 +27,7 @@ class Retain:
         """The loss of one training."""
 
         def loss(lora: Lora, states: States) -> Tensor:
-            kept = scene.kept(len(states))
-            before = scene.base(states.x, states.sigma, kept)
-            change = scene.adapted(lora, states.x, states.sigma, kept) - before
-            return self.weight * change.float().square().mean()
+            return self.weight * scene.disturbed(lora, states.x, states.sigma, scene.kept(len(states)))
 
         return loss
 
