@@ -12,6 +12,7 @@ from lora_unlearn.denoiser import Denoiser
 from lora_unlearn.describe import gate_promise
 from lora_unlearn.erase import recalibrated
 from lora_unlearn.estimate import Cost, estimate, measure
+from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.neighbours import neighbours
 from lora_unlearn.settings import for_family
@@ -22,8 +23,6 @@ from .state import Board, Pair, Stage
 
 NEIGHBOURS = 3
 SHEET, PREVIEW = Sampling(steps=20, guidance_scale=7.0), Sampling(steps=12, guidance_scale=7.0)
-GUIDANCE = {"flux": 1.0, "demo": 5.0}
-"""Guidance of the families that another one suits: Flux knows none, and the demo model draws best at this."""
 HALF = 0.5
 SIDES = (0, 1, HALF)
 """Strengths that the sheet shows, in the order in which they are drawn."""
@@ -82,7 +81,7 @@ class Work:
 
 def fitting(sampling: Sampling, denoiser: Denoiser) -> Sampling:
     """The way of sampling that suits a model."""
-    return replace(sampling, guidance_scale=GUIDANCE.get(denoiser.family, sampling.guidance_scale))
+    return replace(sampling, guidance_scale=FAMILIES[denoiser.family].guidance_scale)
 
 
 def compare(work: Work, lent: Lent, adapter: Adapter, pictures: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .concept import Concept
 from .errors import UnlearnError
+from .families import FAMILIES
 from .files import read_safetensors, write_safetensors
 from .formats import from_stock, to_stock
 from .gate import Gate, decode_direction
@@ -36,7 +37,7 @@ class Adapter:
         concept: what it erases.
         settings: how it was trained.
         gate: how it decides; calibrated on the model named by `base_hash`.
-        family: of the base model ("sd1", "sd2", "sdxl", "sd3", "flux", "demo").
+        family: of the base model, a name in `lora_unlearn.families.FAMILIES`.
         base_hash: of the base weights, see `lora_unlearn.denoiser.base_hash`.
         prediction_type: "epsilon", "v_prediction" or "flow".
         mode: the method's name, see `lora_unlearn.training.methods`.
@@ -101,31 +102,21 @@ class Adapter:
         if self.clip_skip:
             own["clip_skip"] = self.clip_skip
         own |= {name: getattr(self, name) for name in PLAIN}
-        rank = self.lora.rank
+        rank, known = self.lora.rank, FAMILIES[self.family]
         return {
             KEY: json.dumps(own),
             "format": "pt",
             "modelspec.sai_model_spec": "1.0.0",
             "modelspec.title": f"Erase {self.concept.name}",
-            "modelspec.architecture": f"{ARCHITECTURES.get(self.family, self.family)}/lora",
+            "modelspec.architecture": f"{known.architecture or self.family}/lora",
             "modelspec.implementation": "https://github.com/kohya-ss/sd-scripts",
             "modelspec.description": f"Makes a model stop drawing {self.concept.name}; lora_unlearn {__version__}.",
             "ss_network_module": "networks.lora",
             "ss_network_dim": str(rank),
             "ss_network_alpha": str(next(self.lora.items())[1].alpha),
-            "ss_base_model_version": BASE_VERSIONS.get(self.family, self.family),
+            "ss_base_model_version": known.base_version or self.family,
             "ss_v2": str(self.family == "sd2"),
         }
-
-
-ARCHITECTURES = {
-    "sd1": "stable-diffusion-v1",
-    "sd2": "stable-diffusion-v2-512",
-    "sdxl": "stable-diffusion-xl-v1-base",
-    "sd3": "stable-diffusion-3-medium",
-    "flux": "flux-1-dev",
-}
-BASE_VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0", "sd3": "sd3", "flux": "flux1"}
 
 
 def parse_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from .errors import UnlearnError
+from .families import FAMILIES
 from .files import read_safetensors, write_safetensors, write_text
 from .lora import Lora, LoraLayer
 from .strict import read_json
 
-TRANSFORMERS = ("sd3", "flux")
-"""Families whose denoiser is a transformer; all others have a U-Net."""
 KOHYA_PARTS = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight", "alpha": "alpha"}
 PEFT_PREFIX = "base_model.model."
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -56,7 +55,7 @@ def kohya_name(family: str, module: str) -> str:
         family: as in `Adapter.family`.
         module: canonical name.
     """
-    prefix = "lora_transformer_" if family in TRANSFORMERS else "lora_unet_"
+    prefix = "lora_unet_" if FAMILIES[family].unet else "lora_transformer_"
     return prefix + (_sgm_name(module) if family == "sdxl" else module).replace(".", "_")
 
 
@@ -83,7 +82,7 @@ def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
     Raises:
         UnlearnError: if a value is not finite, or too large for float16.
     """
-    if family in TRANSFORMERS:
+    if not FAMILIES[family].unet:
         return {key: _half(key, tensor) for key, tensor in to_diffusers(lora, family).items()}
     tensors = {}
     for name, layer in lora.with_one_alpha().items():
@@ -106,7 +105,7 @@ def from_stock(tensors: Mapping[str, Tensor], names: Sequence[str], family: str)
         UnlearnError: if tensors are missing, too many, or don't go together.
     """
     renamed = dict(tensors)
-    for name in names if family not in TRANSFORMERS else ():
+    for name in names if FAMILIES[family].unet else ():
         stem = kohya_name(family, name)
         for own, stock in KOHYA_PARTS.items():
             if f"{stem}.{stock}" in renamed:
@@ -124,7 +123,7 @@ def to_diffusers(lora: Lora, family: str) -> dict[str, Tensor]:
     Returns:
         "<network>.<module>.lora_A.weight" (r,in) and ".lora_B.weight" (out,r), float32, the scale multiplied in.
     """
-    network = "transformer" if family in TRANSFORMERS else "unet"
+    network = "unet" if FAMILIES[family].unet else "transformer"
     tensors = {}
     for name, layer in lora.items():
         tensors[f"{network}.{name}.lora_A.weight"] = _stored(layer.down)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .adapter import Adapter
 from .errors import UnlearnError
+from .families import FAMILIES
 from .files import read_safetensors
-from .formats import TRANSFORMERS, kohya_name
+from .formats import kohya_name
 from .lora import LoraLayer
 
 PREFIX = "model.diffusion_model."
@@ -32,7 +33,7 @@ def merged(checkpoint: str | Path, adapter: Adapter, strength: float = 1.0) -> t
     Raises:
         UnlearnError: if the file can't be read, or holds no such layers.
     """
-    if adapter.family in TRANSFORMERS:
+    if not FAMILIES[adapter.family].unet:
         raise UnlearnError(
             f"Merging into {adapter.family} files is not possible; export for diffusers and merge there with fuse_lora."
         )

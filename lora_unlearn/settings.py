@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from .families import FAMILIES
 from .options import option
 
 
@@ -71,9 +72,10 @@ class Settings:
 def for_family(settings: Settings, family: str) -> Settings:
     """Settings that fit a model family.
 
-    In SD3 and Flux the joint attention's keys and values see hidden states, so directions that come from text
-    belong to the one layer that reads the embeddings; Flux is guidance-distilled and is sampled without guidance.
+    Where attention's keys and values see hidden states, as in Flux, directions that come from text belong to the one
+    layer that reads the embeddings; models that are distilled for it are sampled without guidance.
     """
-    if family in ("sd3", "flux") and settings.selector in ("cross_v", "cross_kv") and settings.down != "random":
+    known = FAMILIES[family]
+    if "context" in known.layers and settings.selector in ("cross_v", "cross_kv") and settings.down != "random":
         settings = replace(settings, selector="context")
-    return replace(settings, guidance_scale=1.0) if family == "flux" else settings
+    return settings if known.guided else replace(settings, guidance_scale=1.0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from .families import FAMILIES
 from .training.method import LISTS, PARTS
 from .training.methods import METHODS
 
@@ -28,7 +29,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 """Of numbers by the name of their field; whole numbers are otherwise at least 0, others anything finite."""
 CHOICES: dict[str, tuple[str, ...]] = {
-    "family": ("sd1", "sd2", "sdxl", "sd3", "flux", "demo", "language"),
+    "family": tuple(FAMILIES),
     "prediction_type": ("epsilon", "v_prediction", "flow"),
     "mode": tuple(METHODS),
     "statistic": ("text", "kappa", "rho", "both", "raw", "look"),

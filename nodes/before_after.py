@@ -13,9 +13,10 @@ from torch import Tensor
 import nodes
 
 from ..lora_unlearn import Adapter, UnlearnError
+from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.neighbours import neighbours
 from .denoiser import ComfyDenoiser
-from .families import SIDES, family_of
+from .families import family_of
 from .gate_readout import made_by
 from .guide import apply_erasers, encoded_for
 from .messages import readable
@@ -146,7 +147,7 @@ class Studio:
 
     def draw(self, model: Any, prompt: str) -> Tensor:
         """Pictures of one prompt as an IMAGE (B,H,W,3)."""
-        side = self.size or 8 * SIDES[family_of(model)]
+        side = self.size or 8 * FAMILIES[family_of(model)].side
         positive, negative = (host.CLIPTextEncode().encode(self.clip, text)[0] for text in (prompt, self.negative))
         latent = host.EmptyLatentImage().generate(side, side, self.pictures)[0]
         words = (self.seed, self.steps, self.cfg, self.sampler_name, self.scheduler, positive, negative, latent)

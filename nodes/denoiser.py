@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..lora_unlearn.activations import private_copies
 from ..lora_unlearn.denoiser import Conditioning, Target, from_denoised
+from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.hosts.autograd import plain_tensors
 from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.text import new_vocabulary
 from ..lora_unlearn.suggest import Vocabulary
-from .families import SIDES, UNETS, clip_skip_of, family_of, linears, prediction_of, selectors
+from .families import clip_skip_of, family_of, linears, prediction_of
 from .weights import applied, lent, stage_again
 
 TRAINING_ROWS = 4
@@ -45,10 +46,11 @@ class ComfyDenoiser:
     def __init__(self, model: Any, clip: Any = None, size: tuple[int, int] | None = None) -> None:
         self.model, self.clip, self.base = model, clip, model.model
         self.family = family_of(model)
+        self.known = FAMILIES[self.family]
         self.sampling = model.get_model_object("model_sampling")
         self.prediction_type = prediction_of(self.sampling)
         self.clip_skip = clip_skip_of(clip, self.family)
-        side = SIDES[self.family]
+        side = self.known.side
         self.size = (size[0] // 8, size[1] // 8) if size else (side, side)
         self.device = model.load_device
         self.loaded = False
@@ -64,9 +66,9 @@ class ComfyDenoiser:
         """Rows as the host's CLIP makes them, weights in brackets included: "text" (R,T,D), and "pooled" (R,P)."""
         with torch.inference_mode(False), torch.no_grad():
             rows = [self._encode(prompt) for prompt in prompts]
-            text = torch.cat(same_length([text for text, _ in rows], self.family in UNETS)).clone()
+            text = torch.cat(same_length([text for text, _ in rows], self.known.unet)).clone()
             tensors = {"text": text}
-            if self.family in ("sdxl", "sd3", "flux"):
+            if self.known.pooled:
                 tensors["pooled"] = torch.cat([pooled for _, pooled in rows]).clone()
         self.loaded = False  # the text encoder may have pushed the network out
         return Conditioning(tensors)
@@ -135,7 +137,7 @@ class ComfyDenoiser:
 
     def _kept_safe(self) -> Any:
         """Copies of what autograd keeps, where network or host would write over it."""
-        overwritten = self.family not in UNETS or lent(self.model)
+        overwritten = not self.known.unet or lent(self.model)
         return private_copies(self.base) if overwritten and torch.is_grad_enabled() else nullcontext()
 
     def _conds(self, x: Tensor, conditioning: Conditioning) -> list[dict[str, Any]]:
@@ -162,7 +164,7 @@ class ComfyDenoiser:
         """Layers by diffusers' module names, with the MODEL's patches in their weights."""
         if not self.loaded:
             self.load()  # until then the network may carry another MODEL's patches
-        return applied(self.model, choose(linears(self.model, self.family), selectors(self.family), selector))
+        return applied(self.model, choose(linears(self.model, self.family), self.known.layers, selector))
 
 
 def same_length(texts: Sequence[Tensor], repeatable: bool) -> list[Tensor]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..lora_unlearn import Adapter, Eraser, UnlearnError
 from ..lora_unlearn.erase import PRESETS
+from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.promise import Promise
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for, erased
@@ -156,7 +157,7 @@ def sketch(model: Any, clip: Any, vae: Any, unfinished: Adapter) -> Image.Image:
 
 def studio_for(clip: Any, vae: Any, adapter: Adapter) -> Studio:
     """How the node draws for itself: quickly."""
-    cfg = 1.0 if adapter.family == "flux" else 7.0
+    cfg = FAMILIES[adapter.family].guidance_scale
     return Studio(clip, vae, seed=0, steps=PREVIEW_STEPS, cfg=cfg, sampler_name="euler", scheduler="normal")
 
 

@@ -11,16 +11,12 @@ from torch import nn
 
 from ..lora_unlearn import UnlearnError
 from ..lora_unlearn.denoiser import PredictionType, Target
-from ..lora_unlearn.hosts import flow, unet
 from .weights import is_linear
 
 WIDTHS = {768: "sd1", 1024: "sd2", 80: "demo"}
 """Width of the text that a plain U-Net attends to, by family."""
 CLASSES = {"SDXL": "sdxl", "SD3": "sd3", "Flux": "flux"}
 """ComfyUI's classes of the other families; classes derived from these are other models."""
-UNETS = ("sd1", "sd2", "sdxl", "demo")
-SIDES = {"demo": 16, "sd1": 64, "sd2": 64, "sdxl": 128, "sd3": 128, "flux": 128}
-"""Height and width of the latents that a family was made for."""
 ALIASES = ("class_embedding.",)
 """Second names for layers that diffusers knows by another."""
 OWN_LAYERS = {"sd1": -1, "demo": -1, "sd2": -2, "sdxl": -2}
@@ -97,8 +93,3 @@ NAMES: dict[str, Callable[[dict], dict]] = {
     "flux": comfy.utils.flux_to_diffusers,
 }
 """ComfyUI's own tables from diffusers' names to its own, for the families that have no U-Net."""
-
-
-def selectors(family: str) -> dict[str, Callable[[str], bool]]:
-    """The sets of layers that a family offers, by name."""
-    return unet.SELECTORS if family in UNETS else flow.SELECTORS

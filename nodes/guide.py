@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..lora_unlearn import Adapter, Decision, Eraser, Guidance, UnlearnError
 from ..lora_unlearn.denoiser import Conditioning
+from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.guidance import asked_for
 from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.sampling import check_family
 from ..lora_unlearn.lora import Attachment, Lora, check_targets
 from .calls import ApplyCall
 from .denoiser import ComfyDenoiser
-from .families import family_of, linears, selectors
+from .families import family_of, linears
 from .look import HostLook
 from .made import Made, Pictures
 from .messages import readable
@@ -71,7 +72,7 @@ def erased(model: Any) -> tuple[str, ...]:
 
 def targets(model: Any, family: str, eraser: Eraser) -> dict[str, Any]:
     """The layers of a MODEL that an eraser sits in."""
-    return choose(linears(model, family), selectors(family), eraser.adapter.settings.selector)
+    return choose(linears(model, family), FAMILIES[family].layers, eraser.adapter.settings.selector)
 
 
 class Run:

@@ -20,10 +20,11 @@ from lora_unlearn.concept import Concept
 from lora_unlearn.detectors import DETECTORS
 from lora_unlearn.erase import MODES, PRESETS
 from lora_unlearn.errors import UnlearnError
+from lora_unlearn.families import FAMILIES
 from lora_unlearn.files import read_metadata, read_safetensors, read_shapes
 from lora_unlearn.formats import PEFT_CONFIG, PEFT_WEIGHTS, from_diffusers, load_peft
 from lora_unlearn.gate import Gate, encode_direction
-from lora_unlearn.hosts import flow, unet
+from lora_unlearn.hosts import unet
 from lora_unlearn.hosts.checkpoints import UNET_FIRST, find_family
 
 OLD = Path(__file__).parent / "erasers" / "version-1.safetensors"
@@ -73,8 +74,8 @@ def test_what_is_read_is_written_the_same(tmp_path):
 def test_the_names_that_a_file_may_hold_are_those_that_the_program_knows():
     assert set(strict.CHOICES["statistic"]) == {*DETECTORS, "look"}
     assert set(strict.CHOICES["mode"]) == set(MODES)
-    assert set(strict.CHOICES["selector"]) == {*unet.SELECTORS, *flow.SELECTORS}
-    assert set(unet.FAMILIES.values()) <= set(strict.CHOICES["family"])
+    assert set(strict.CHOICES["selector"]) == {selector for family in FAMILIES.values() for selector in family.layers}
+    assert set(unet.WIDTHS.values()) <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("settings", [*MODES.values(), *(settings for _, settings in PRESETS.values())])

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lora_unlearn.activations import private_copies
 from lora_unlearn.denoiser import Conditioning, Target
+from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.autograd import plain_tensors
 from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.prompts import untagged
 from lora_unlearn.hosts.schedules import DiffusionSchedule
 from lora_unlearn.hosts.text import new_vocabulary
-from lora_unlearn.hosts.unet import SELECTORS
 from lora_unlearn.suggest import Vocabulary
 
 from . import model
@@ -47,7 +47,7 @@ class WebDenoiser:
         self.clip_skip = model.clip_skip_of(sd_model)
         self.unet = model.unet_of(sd_model)
         self.schedule = DiffusionSchedule(model.alphas_cumprod(sd_model))
-        side = model.SIDES[self.family] * 8
+        side = FAMILIES[self.family].side * 8
         self.size = size or (side, side)
         self.device = model.move_to_device(sd_model)
         self.sizes: Tensor | None = None
@@ -129,7 +129,7 @@ class WebDenoiser:
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names."""
-        return choose(linears(self.unet), SELECTORS, selector)
+        return choose(linears(self.unet), FAMILIES[self.family].layers, selector)
 
 
 def _reader_of(sd_model: Any) -> tuple[Any, Any, Any]:

@@ -14,10 +14,10 @@ from lora_unlearn import Adapter, Decision, Eraser, Guidance, UnlearnError
 from lora_unlearn.decisions import Looking
 from lora_unlearn.denoiser import Conditioning, Target
 from lora_unlearn.describe import other_clip_skip
+from lora_unlearn.families import FAMILIES
 from lora_unlearn.guidance import asked_for
 from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.sampling import check_family
-from lora_unlearn.hosts.unet import SELECTORS
 from lora_unlearn.look import Look
 from lora_unlearn.lora import Attachment, Lora, check_targets
 
@@ -114,7 +114,7 @@ class Work:
             adapter = eraser.adapter
             if sentence := other_clip_skip(adapter, model.clip_skip_of(sd_model)):
                 self.note(sentence)
-            places[adapter.lora] = choose(found, SELECTORS, adapter.settings.selector)
+            places[adapter.lora] = choose(found, FAMILIES[adapter.family].layers, adapter.settings.selector)
             check_targets(adapter.lora, places[adapter.lora])
         self._prepare(sd_model)
         self.attachments = [lora.attach(targets) for lora, targets in places.items()]

@@ -17,8 +17,6 @@ WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl", 80: "demo"}
 """Width of the text that a U-Net attends to, by family."""
 REFINER = 1280
 """That width of SDXL's refiner."""
-SIDES = {"demo": 16, "sd1": 64, "sd2": 64, "sdxl": 128}
-"""Height and width of the latents that a family was made for."""
 PREDICTIONS: dict[str, PredictionType] = {
     "eps": "epsilon",
     "epsilon": "epsilon",

@@ -9,21 +9,12 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
+from ..families import FAMILIES
 from ..suggest import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .layers import select
 from .schedules import FlowSchedule, shift_exponent
-
-PROMPT_LAYERS = ("context_embedder", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-SELECTORS: dict[str, Callable[[str], bool]] = {
-    "cross_kv": lambda name: name.endswith((".add_k_proj", ".add_v_proj")),
-    "cross_v": lambda name: name.endswith(".add_v_proj"),
-    "context": lambda name: name == "context_embedder",
-    "all_but_cross": lambda name: not name.endswith(PROMPT_LAYERS) and not name.startswith("time_text_embed"),
-}
-"""The prompt's keys and values in the joint attention; the one layer that reads the encoders' output itself, where
-the closed form works; and everything that does not serve the prompt alone."""
 
 
 class FlowCall(NetworkCall):
@@ -118,7 +109,7 @@ class FlowDenoiser:
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names: "cross_kv", "cross_v", "context" or "all_but_cross"."""
-        return select(self.network, SELECTORS, selector)
+        return select(self.network, FAMILIES[self.family].layers, selector)
 
 
 class SD3Denoiser(FlowDenoiser):

@@ -10,19 +10,14 @@ from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
 from ..errors import UnlearnError
+from ..families import FAMILIES
 from ..suggest import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .layers import select
 from .schedules import DiffusionSchedule, FlowSchedule
 
-SELECTORS: dict[str, Callable[[str], bool]] = {
-    "cross_kv": lambda name: name.endswith((".attn2.to_k", ".attn2.to_v")),
-    "cross_v": lambda name: name.endswith(".attn2.to_v"),
-    "all_but_cross": lambda name: "attn2" not in name and not name.startswith(("time_embed", "add_embed")),
-}
-"""The prompt's keys and values; and UnGuide's set for nudity."""
-FAMILIES = {768: "sd1", 1024: "sd2", 384: "language"}
+WIDTHS = {768: "sd1", 1024: "sd2", 384: "language"}
 """By the width of a prompt's states; 384: the real text encoder in `benchmarks/relative`."""
 
 
@@ -41,7 +36,7 @@ class UNetDenoiser:
         side = pipe.unet.config.sample_size * pipe.vae_scale_factor
         self.size = size or (side, side)
         width = pipe.unet.config.cross_attention_dim
-        self.family = "sdxl" if self.xl else FAMILIES.get(width, "demo")
+        self.family = "sdxl" if self.xl else WIDTHS.get(width, "demo")
         self.device, self.dtype = pipe._execution_device, pipe.unet.dtype
         self.prediction_type, self.schedule = schedule_of(pipe.scheduler)
 
@@ -86,7 +81,7 @@ class UNetDenoiser:
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names: "cross_kv", "cross_v" or "all_but_cross"."""
-        return select(self.network, SELECTORS, selector)
+        return select(self.network, FAMILIES[self.family].layers, selector)
 
 
 class UNetCall(NetworkCall):

@@ -1,6 +1,7 @@
 """Loaded by the host beside the extension, in tests alone: looks from inside."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -157,8 +158,9 @@ def compiled(body: dict):
 
 def side(body: dict):
     """Train SDXL on latents of this height and width: at its own size, a test would take an hour."""
-    sides = part("model").SIDES
-    before, sides["sdxl"] = sides["sdxl"], body["side"]
+    families = sys.modules["lora_unlearn.families"].FAMILIES
+    before = families["sdxl"].side
+    families["sdxl"] = replace(families["sdxl"], side=body["side"])
     return {"before": before}
 
 
