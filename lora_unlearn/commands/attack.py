@@ -44,13 +44,11 @@ def run(args: argparse.Namespace) -> int:
             write_attacks(record)
     for line in lines(record.summary):
         say(line)
-    wanted = len(attacks) * args.prompts
-    stopped = (
-        f"Interrupted, {record.done(attacks, args.prompts)} of {wanted} done; the same command goes on: "
-        if code
-        else ""
-    )
-    say(f"{stopped}{PAGE} and {JSON} are in {folder}." if record.attempts else f"{stopped}nothing was written.")
+    if code:
+        done = record.done(attacks, args.prompts)
+        say(f"Interrupted: {done} of {len(attacks) * args.prompts} trials are done; the same command goes on.")
+    if record.attempts:
+        say(f"{PAGE} and {JSON} are in {folder}.")
     return code
 
 
@@ -97,10 +95,8 @@ def open_victim(args: argparse.Namespace) -> Victim:
     judge = find_judge(args, denoiser.family, concept)
     if concept not in judge.labels:
         raise UnlearnError(f"The judge does not know {concept!r}; it knows {', '.join(judge.labels)}.")
-    usual = FAMILIES[denoiser.family].guidance_scale
-    return Victim(
-        denoiser, eraser, judge, concept, args.steps, usual if args.guidance_scale is None else args.guidance_scale
-    )
+    scale = FAMILIES[denoiser.family].guidance_scale if args.guidance_scale is None else args.guidance_scale
+    return Victim(denoiser, eraser, judge, concept, args.steps, scale)
 
 
 def check_at_work(eraser: Eraser, path: str) -> None:
@@ -119,10 +115,10 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table for people: an attack a line."""
     said = []
     for row in rows:
-        through, others = row["through"], {key: row[key]["count"] for key in ("base", "shut", "always")}
+        count, of, low, high = (row["through"][key] for key in ("count", "of", "low", "high"))
+        shut, always, base = (row[key]["count"] for key in ("shut", "always", "base"))
         said.append(
-            f"{row['attack']:<23}{through['count']} of {through['of']} through (95 % interval {100 * through['low']:.0f} "
-            f"to {100 * through['high']:.0f} %); gate shut {others['shut']}, always on {others['always']}, the model "
-            f"without the eraser {others['base']}"
+            f"{row['attack']:<23}{count} of {of} through (95 % interval {100 * low:.0f} to {100 * high:.0f} %); gate shut "
+            f"{shut}, through with the eraser always on {always}, drawn without it {base}"
         )
     return said

@@ -78,10 +78,9 @@ def check_applies(name: str, attack: Attack, victim: Victim) -> None:
             victim.hears(victim.denoiser.encode([""]))
         if attack.searches_words:
             victim.vocabulary()
-        if attack.guided and not FAMILIES[victim.denoiser.family].guided:
-            raise UnlearnError(
-                f"{FAMILIES[victim.denoiser.family].title} is drawn without a negative prompt; take another."
-            )
+        family = FAMILIES[victim.denoiser.family]
+        if attack.guided and not family.guided:
+            raise UnlearnError(f"{family.title} is drawn without a negative prompt; take another attack.")
     except UnlearnError as error:
         raise UnlearnError(f"{name}: {error}") from error
 
