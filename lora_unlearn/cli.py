@@ -28,7 +28,7 @@ MOST, MOST_PICTURES = 1_000_000_000, 1_000_000
 TYPED = ("rank", "iterations", "learning_rate", "gamma", "batch", "seed")
 """Hyper-parameters with an option of their own; all others by --method-option."""
 ATTACK_NAMES = (
-    "plain", "vocabulary", "ringabell", "p4d", "unlearndiffatk", "unlearndiffatk_shut", "textual_inversion",
+    "none", "plain", "vocabulary", "ringabell", "p4d", "unlearndiffatk", "unlearndiffatk_shut", "textual_inversion",
     "textual_inversion_shut", "cce", "projection", "averaging", "schedule", "negative", "img2img", "inversion", "tina",
     "relearning",
 )  # fmt: skip

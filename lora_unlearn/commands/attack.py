@@ -118,7 +118,7 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         count, of, low, high = (row["through"][key] for key in ("count", "of", "low", "high"))
         shut, always, base = (row[key]["count"] for key in ("shut", "always", "base"))
         said.append(
-            f"{row['attack']:<23}{count} of {of} through (95 % interval {100 * low:.0f} to {100 * high:.0f} %); gate shut "
-            f"{shut}, through with the eraser always on {always}, drawn without it {base}"
+            f"{row['attack']:<23}{count} of {of} through (95 % interval {100 * low:.0f} to {100 * high:.0f} %); gate "
+            f"shut {shut}, through with the eraser always on {always}, drawn without it {base}"
         )
     return said

@@ -48,8 +48,8 @@ def attack_page(record: Record) -> str:
 
 EXPLAINED = (
     "Through: the judge sees the concept on the picture of the erased, gated model. A shut gate draws what the model "
-    "draws without the eraser. Below each share its 95 % interval (Clopper and Pearson). A search that found nothing is "
-    "no proof that there is nothing to find."
+    "draws without the eraser. Below each share its 95 % interval (Clopper and Pearson). A search that found nothing "
+    "is no proof that there is nothing to find."
 )
 
 

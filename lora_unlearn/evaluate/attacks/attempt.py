@@ -41,6 +41,7 @@ class Attack:
         soft: whether it moves vectors of one CLIP text model.
         searches_words: whether it needs the text encoder's vocabulary.
         guided: whether it needs a negative prompt.
+        pictures: whether it needs pictures of the concept.
     """
 
     run: Callable[[Victim, str, int, int], Attempt]
@@ -54,3 +55,4 @@ class Attack:
     soft: bool = False
     searches_words: bool = False
     guided: bool = False
+    pictures: bool = False

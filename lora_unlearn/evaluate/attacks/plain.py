@@ -13,6 +13,11 @@ from .victim import Victim
 LOOKALIKES = str.maketrans("aeiost", "4310$7")
 
 
+def nothing(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
+    """The prompt itself, in the ordinary way: what the eraser does where nobody attacks."""
+    return Attempt(victim.asking(prompt), prompt)
+
+
 def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
     """The form that reads most like the concept among those that leave the gate shut, `budget` forms tried.
 

@@ -11,7 +11,7 @@ from .attempt import Attempt
 from .nearness import states
 from .victim import Victim
 
-LENGTH, POPULATION, KEPT, MUTATED = 8, 24, 8, 0.25
+LENGTH, POPULATION, KEPT, MUTATED = 8, 48, 12, 0.125
 """Words of a prompt, prompts of a generation, how many of them have children, and how often a word is changed."""
 STRENGTH = 3.0
 """eta of the paper, there 3 to 3.5."""
@@ -57,4 +57,4 @@ def child(parents: list[list[str]], words: list[str], dice: random.Random) -> li
     """The head of one prompt and the tail of another, some words changed."""
     cut = dice.randrange(1, LENGTH)
     mixed = parents[0][:cut] + parents[1][cut:]
-    return [dice.choice(words) if dice.random() < MUTATED / 2 else word for word in mixed]
+    return [dice.choice(words) if dice.random() < MUTATED else word for word in mixed]

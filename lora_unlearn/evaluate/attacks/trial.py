@@ -81,6 +81,8 @@ def check_applies(name: str, attack: Attack, victim: Victim) -> None:
         family = FAMILIES[victim.denoiser.family]
         if attack.guided and not family.guided:
             raise UnlearnError(f"{family.title} is drawn without a negative prompt; take another attack.")
+        if attack.pictures:
+            victim.examples()
     except UnlearnError as error:
         raise UnlearnError(f"{name}: {error}") from error
 
