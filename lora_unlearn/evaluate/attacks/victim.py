@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -49,6 +49,7 @@ class Victim:
         eraser: what is attacked, in the mode in which it is used.
         judge: says what is on a picture; `label` is what it calls the concept.
         steps, scale: of all pictures.
+        pictures: of the concept, as latents (1,C,H,W), that an attacker has; default: the base model's own.
     """
 
     denoiser: Denoiser
@@ -57,7 +58,7 @@ class Victim:
     label: str
     steps: int = 20
     scale: float = 5.0
-    _examples: list[Tensor] = field(default_factory=list)
+    pictures: Sequence[Tensor] = ()
 
     @property
     def gate(self) -> Gate:
@@ -122,21 +123,26 @@ class Victim:
         return Way([self.denoiser.encode([prompt])], negative, self.scale)
 
     def examples(self) -> Tensor:
-        """Pictures of the concept as latents, (EXAMPLES,C,H,W): the base model's own, in place of an attacker's.
+        """The attacker's pictures of the concept, (N,C,H,W).
 
         Raises:
-            UnlearnError: if the base model does not draw the concept.
+            UnlearnError: if there are none, as the base model does not draw the concept.
         """
-        way = self.asking(f"a photo of the {self.concept.name}")
-        for seed in range(SEED, SEED + TRIES + EXAMPLES):
-            if len(self._examples) == EXAMPLES:
-                break
+        if not self.pictures and not self._drawn:
+            raise UnlearnError(f"The model draws no {self.label} by itself, so there is nothing to bring back.")
+        return torch.cat([*(self.pictures or self._drawn)])
+
+    @cached_property
+    def _drawn(self) -> list[Tensor]:
+        """Pictures on which the base model draws the concept: up to EXAMPLES of as many and TRIES more."""
+        way, found = self.asking(self.concept.probe), list[Tensor]()
+        for seed in range(SEED, SEED + EXAMPLES + TRIES):
             picture = self.draw(way, seed, "off")
             if self.shows(picture) == self.label:
-                self._examples.append(picture.state)
-        if not self._examples:
-            raise UnlearnError(f"The model draws no {self.label} by itself, so there is nothing to bring back.")
-        return torch.cat(self._examples)
+                found.append(picture.state)
+            if len(found) == EXAMPLES:
+                break
+        return found
 
     def lesson(self, count: int, generator: torch.Generator) -> Lesson:
         """Some of the examples under noise of random levels."""
