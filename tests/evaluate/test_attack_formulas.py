@@ -49,13 +49,15 @@ def sd1():
     return victim_of("sd1")
 
 
-def test_vectors_of_real_tokens_read_as_the_words_do(sd1):
-    soft, prompt = Soft(sd1), "a photo of the cat on a sofa"
+@pytest.mark.parametrize("name", ["sd1", "sd2"])
+def test_vectors_of_real_tokens_read_as_the_words_do(name):
+    victim, prompt = victim_of(name), "a photo of the cat on a sofa"
+    soft = Soft(victim)
     layout = soft.instead_of(prompt, ["dog", "cat"])
     found = soft.encode(layout, soft.rows("cat")).tensors["text"]
-    assert torch.allclose(found, sd1.denoiser.encode([prompt]).tensors["text"], atol=1e-5)
+    assert torch.allclose(found, victim.denoiser.encode([prompt]).tensors["text"], atol=1e-5)
     other = soft.encode(layout, soft.rows("truck")).tensors["text"]
-    assert torch.allclose(other, sd1.denoiser.encode(["a photo of the truck on a sofa"]).tensors["text"], atol=1e-5)
+    assert torch.allclose(other, victim.denoiser.encode(["a photo of the truck on a sofa"]).tensors["text"], atol=1e-5)
     assert not torch.allclose(other, found, atol=1e-2)
 
 

@@ -32,6 +32,6 @@ def nearness(victim: Victim, prompts: Sequence[str], wanted: Tensor) -> Tensor:
 
 def nearest_shut(victim: Victim, prompts: Sequence[str], prompt: str) -> str:
     """The prompt that reads most like another one, of those that leave the gate shut; of all if none does."""
-    near = nearness(victim, prompts, states(victim, [prompt])[0])
+    near = nearness(victim, prompts, states(victim, [prompt])[0]).cpu()
     shut = torch.tensor(victim.shut(prompts))
     return prompts[int((near + 10.0 * shut).argmax())]
