@@ -7,12 +7,13 @@ from typing import Any
 
 from PIL import Image
 
-from ..evaluate.attacks import ATTACKS, NEEDS
+from ..evaluate.attacks import ATTACKS, NEEDS, Attack
 from ..evaluate.attacks.record import PAGE, Record
 from ..files import write_text
 from .cards import Card, cards, key
 from .markup import Html, Part, percent, span, table, tag
 from .page import document, title
+from .tables import listing
 
 ROWS = {"without the eraser": "base", "with it, as used": "gated", "always on": "always"}
 SHOWN = 12
@@ -76,12 +77,14 @@ def _cell(share: dict[str, float]) -> Part:
 
 def needs(rows: list[dict[str, Any]]) -> Html:
     """What every attack does and takes."""
-    found: list[list[Part]] = []
-    for name in (row["attack"] for row in rows if row["attack"] in ATTACKS):
-        attack = ATTACKS[name]
-        reads = ", and to read the weights" * attack.weights
-        found.append([[name, tag("small", attack.origin)], attack.about, NEEDS[attack.needs] + reads])
-    return table(["", "does", "needs"], found)
+    known = {row["attack"]: ATTACKS[row["attack"]] for row in rows if row["attack"] in ATTACKS}
+    return listing(
+        {name: f"{attack.about} ({attack.origin}); needs {_needed(attack)}" for name, attack in known.items()}
+    )
+
+
+def _needed(attack: Attack) -> str:
+    return NEEDS[attack.needs] + ", and to read the weights" * attack.weights
 
 
 def _through(record: Record, attack: str) -> Part:
