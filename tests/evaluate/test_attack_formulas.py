@@ -40,7 +40,7 @@ def victim_of(name, concept="cat", **gate):
     lora = new_lora(denoiser.linears("cross_kv"), 1, 1.0, generator)
     direction = encode_direction(torch.randn(width, generator=generator))
     known = {"statistic": "text", "direction": direction, "text_closed": 1.0, "text_open": 1.0} | gate
-    adapter = Adapter(lora, Concept(concept), Settings(), Gate(**known), denoiser.family, "")
+    adapter = Adapter(lora, Concept(concept), Settings(selector="cross_kv"), Gate(**known), denoiser.family, "")
     return Victim(denoiser, Eraser(adapter), SimpleNamespace(name="none", labels=("cat",)), "cat", 4)
 
 
