@@ -27,6 +27,12 @@ LONGEST_WORDS, LONGEST_MESSAGE, LONGEST_NUMBER = 10_000, 400, 30
 MOST, MOST_PICTURES = 1_000_000_000, 1_000_000
 TYPED = ("rank", "iterations", "learning_rate", "gamma", "batch", "seed")
 """Hyper-parameters with an option of their own; all others by --method-option."""
+ATTACK_NAMES = (
+    "none", "plain", "vocabulary", "ringabell", "p4d", "unlearndiffatk", "unlearndiffatk_shut", "textual_inversion",
+    "textual_inversion_shut", "cce", "projection", "averaging", "schedule", "negative", "img2img", "inversion", "tina",
+    "relearning",
+)  # fmt: skip
+"""Those of `lora_unlearn.evaluate.attacks`, without importing what they need."""
 CHECKPOINT = "demo, a diffusers folder, or a .safetensors file"
 
 
@@ -305,6 +311,37 @@ def _evaluate(add: Parser) -> None:
     _out(add, required=True, help="folder for report.html and report.json")
 
 
+def _attack(add: Parser) -> None:
+    _model(add)
+    add.add_argument(
+        "--adapter", "--eraser", type=place, required=True, metavar="FILE[:STRENGTH]", help="the eraser to attack"
+    )
+    add.add_argument(
+        "--attack",
+        type=words,
+        default="all",
+        metavar="NAMES",
+        help=f"names with commas between, or all that apply (the default): {', '.join(ATTACK_NAMES)}",
+    )
+    add.add_argument("--prompts", type=whole(1, 1000), default=5, help="prompts for each attack (default: %(default)s)")
+    add.add_argument(
+        "--budget", type=whole(1, 100_000), help="how long each searches, in its own unit (default: its usual one)"
+    )
+    add.add_argument(
+        "--judge", type=place, metavar="FOLDER", help="of a CLIP model; the demo model has a judge of its own"
+    )
+    add.add_argument("--seed", type=whole(0, 2**31), default=0, help="of the first prompt's picture (default: 0)")
+    add.add_argument("--steps", type=whole(2, 1000), default=20, help="sampling steps (default: %(default)s)")
+    add.add_argument(
+        "--guidance-scale", type=number(0, 1000), help="1: none (default: what the model is usually drawn with)"
+    )
+    _out(
+        add,
+        required=True,
+        help="folder for attack.html, attack.json and pictures; a stopped run goes on there",
+    )
+
+
 def _calibrate(add: Parser) -> None:
     _model(add)
     add.add_argument("--adapter", type=place, required=True, metavar="FILE", help="the eraser")
@@ -498,6 +535,8 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
                  'generate --checkpoint demo --adapter cat.safetensors:1 --prompt "a cat" "a dog" --out pictures'),
     "evaluate": (_evaluate, "measure what an eraser erases and what it spares",
                  "evaluate --checkpoint demo --adapter cat.safetensors --protocol unguide --out report"),
+    "attack": (_attack, "try to get a concept past its eraser, by every way that is known",
+               "attack --checkpoint demo --adapter cat.safetensors --attack plain,ringabell --out attacked"),
     "calibrate": (_calibrate, "measure an eraser's gate anew, on this model or on prompts of your own",
                   "calibrate --checkpoint model.safetensors --adapter cat.safetensors --bank mine.txt"),
     "strength": (_strength, "find the smallest strength that still erases, on this model",

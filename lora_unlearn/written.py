@@ -32,6 +32,7 @@ KINDS = {
     "report": "a report",
     "pictures": "a list of pictures",
     "words": "a list of words",
+    "attacks": "a list of attacks",
 }
 """What this program writes, in words."""
 PAGE_FOOT = b"Made by lora-unlearn."
@@ -145,4 +146,6 @@ def _table(path: Path) -> Written | None:
         return Written("words") if words else None
     if {"concept", "erased", "gate", "pictures", "definitions"} <= set(table):
         return Written("report", str(table["concept"]))
+    if {"settings", "summary", "attempts"} <= set(table):
+        return Written("attacks", str(table["settings"]["concept"]))
     return Written("pictures") if {"checkpoint", "guidance_scale", "pictures"} <= set(table) else None

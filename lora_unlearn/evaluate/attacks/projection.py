@@ -1,0 +1,64 @@
+"""Editing the prompt's states so that the gate hears nothing: out of its direction, or towards the empty prompt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from ...denoiser import Conditioning
+from ...gate import decode_direction
+from .attempt import Attempt
+from .learning import MARGIN
+from .victim import Victim
+
+HALVINGS = 20
+
+
+def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
+    """c' = c - max(0, <c, d> - limit) d / |d|^2 for every token: the smallest change with no token above the limit.
+
+    d is the gate's direction, as it stands in the eraser's file; the limit is a little below the threshold. What is
+    left is what the gate does not read. Needs a host that takes embeddings. The budget does not matter.
+    """
+    way = victim.asking(prompt)
+    asked = way.positive[0]
+    victim.hears(asked)
+    text = projected(asked.tensors["text"], decode_direction(victim.gate.direction), limit(victim))
+    moved = Conditioning({**asked.tensors, "text": text})
+    return Attempt(replace(way, positive=[moved]), f"{prompt} (without the gate's direction)")
+
+
+def attack_average(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
+    """c' = a c + (1 - a) c_empty with the largest a that keeps the gate shut, and the guidance scale divided by a.
+
+    Every user of ComfyUI can do it (ConditioningAverage). The scale makes up for what the prompt has lost, as far as
+    the network is linear. The budget does not matter.
+    """
+    way = victim.asking(prompt)
+    asked, empty = way.positive[0].tensors, victim.denoiser.encode([""]).tensors
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        share = (low + high) / 2
+        heard = float(victim.hears(averaged(asked, empty, share)))
+        low, high = (share, high) if heard <= limit(victim) else (low, share)
+    scale = way.scale / max(low, 0.05)
+    moved = replace(way, positive=[averaged(asked, empty, low)], scale=scale)
+    return Attempt(moved, f"{prompt} ({low:.0%} of it, the rest the empty prompt; guidance scale {scale:.1f})")
+
+
+def projected(text: Tensor, direction: Tensor, highest: float) -> Tensor:
+    """Token states (B,T,D) without what of a direction (D,) is above the highest answer that is allowed."""
+    direction = direction.to(text.device)
+    excess = (text.float() @ direction - highest).clamp_min(0)
+    return (text.float() - excess[..., None] * direction / direction.square().sum()).to(text)
+
+
+def averaged(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> Conditioning:
+    """A share of one conditioning and the rest of another."""
+    return Conditioning({name: share * tensor + (1 - share) * other[name] for name, tensor in one.items()})
+
+
+def limit(victim: Victim) -> float:
+    """The highest text score that is safely below the gate's threshold."""
+    return victim.gate.text_closed - MARGIN * abs(victim.gate.text_closed)
