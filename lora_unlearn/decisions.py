@@ -43,9 +43,7 @@ def decide(adapter: Adapter, asked: Conditioning, look: Looking | None = None) -
     return decide_each([adapter], asked, look)[0]
 
 
-def decide_each(
-    adapters: Sequence[Adapter], asked: Conditioning, look: Looking | None = None
-) -> list[list[Decision]]:
+def decide_each(adapters: Sequence[Adapter], asked: Conditioning, look: Looking | None = None) -> list[list[Decision]]:
     """As `decide`, for several adapters: their gates read the text together. A list of decisions for each.
 
     Raises:

@@ -1,0 +1,111 @@
+"""One bound on false openings for many gates at once: how often any of a hundred erasers works by mistake.
+
+Each gate by itself opens for one ordinary prompt in a hundred, so a hundred of them for up to every prompt. Together
+they are judged by one score of a prompt, the largest of all gates' scores, each in units of what ordinary prompts
+usually answer that gate; its conformal threshold (`bounds`) bounds how often any gate opens, however they depend on
+each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .adapter import Adapter
+from .bank import Parts, without_concept
+from .bounds import conformal_threshold
+from .calibrate import Count, mentions
+from .denoiser import Denoiser
+from .erase import keeping
+from .gate import Gate
+from .promise import Promise
+from .sentences import sentences
+from .text_gate import Answers, Hearing, gate_of
+
+TAIL = 0.9
+"""From which quantile of the ordinary prompts' scores up their tail is measured."""
+
+
+@dataclass
+class Bounded:
+    """Gates that share a bound.
+
+    Attributes:
+        gates: with their thresholds, one for each adapter.
+        judged, judged_open: ordinary prompts that served for nothing else, and for how many of them any gate opened
+            whose concept they do not name.
+    """
+
+    gates: list[Gate]
+    judged: int
+    judged_open: int
+
+
+def bounded_together(
+    denoiser: Denoiser,
+    adapters: Sequence[Adapter],
+    bank: Sequence[str],
+    promise: Promise,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Bounded:
+    """Set the thresholds of gates that read the text so that their bound holds for all of them together.
+
+    Args:
+        denoiser: the model that all adapters are for, asked to encode.
+        bank: ordinary prompts; for each gate those count that do not name its concept.
+        promise: its rate is that of all gates together.
+        report: called with (prompts done, prompts in all).
+
+    Raises:
+        UnlearnError: if there are too few prompts for the rate.
+    """
+    parts = Parts.of(bank)
+    hearings = [heard_again(denoiser, adapter, parts, promise.own) for adapter in adapters]
+    asked = sum(len(own.asked) for own in hearings)
+    count = Count(asked + len(bank) + len(promise.own), report)
+    answers = Answers.of(denoiser, hearings, count, [*parts.shape, *parts.calibrate, *parts.judge])
+    lowest = thresholds(answers, hearings, parts, promise.share)
+    gates = [
+        replace(gate_of(own, answers, number, promise.share, least), shared_by=len(gates_of))
+        for gates_of in [hearings]
+        for number, (own, least) in enumerate(zip(hearings, lowest.tolist(), strict=True))
+    ]
+    opened = [_counted(own, parts.judge) & (answers.scores(n, parts.judge) >= gates[n].threshold) for n, own in enumerate(hearings)]
+    return Bounded(gates, len(parts.judge), int(torch.stack(opened).any(dim=0).sum()))
+
+
+def heard_again(denoiser: Denoiser, adapter: Adapter, parts: Parts, own: Sequence[str]) -> Hearing:
+    """A finished eraser's gate, to be set anew."""
+    concept = keeping(adapter.concept, adapter.instead)
+    shaped = parts.without(adapter.concept)
+    asked = sentences(concept, shaped.shape, denoiser.family)[1::2]
+    gate = Gate(statistic="text", direction=adapter.gate.direction)
+    return Hearing(gate, concept, shaped, tuple(without_concept(own, adapter.concept)), asked)
+
+
+def thresholds(answers: Answers, hearings: Sequence[Hearing], parts: Parts, false_open_rate: float) -> Tensor:
+    """A threshold for each gate, (gates,), so that any of them opens for an ordinary prompt at most so often.
+
+    t_i = m_i + b_i z, where m_i and b_i are where the upper tail of the scores of `parts.shape` begins and its mean
+    excess, and z is the conformal threshold of max_i (s_i - m_i) / b_i over `parts.calibrate`. The two parts share no
+    prompt, so the bound holds exactly for further prompts like the latter. Prompts that name a gate's concept, or
+    score like it, do not count for that gate.
+    """
+    units = [_tail(answers.scores(n, own.parts.shape)) for n, own in enumerate(hearings)]
+    scaled = torch.stack(
+        [
+            ((answers.scores(n, parts.calibrate) - begin) / excess).masked_fill(~_counted(own, parts.calibrate, answers.opened[n], answers.scores(n, own.closed)), -torch.inf)
+            for n, (own, (begin, excess)) in enumerate(zip(hearings, units, strict=True))
+        ]
+    )
+    level = conformal_threshold(scaled.amax(dim=0), false_open_rate)
+    return torch.tensor([begin + excess * level for begin, excess in units])
+
+
+def _tail(scores: Tensor) -> tuple[float, float]:
+    """Where the upper tail of scores begins, and its mean excess."""
+    begin = scores.quantile(TAIL)
+    return float(begin), float((scores[scores >= begin] - begin).mean().clamp_min(1e-6))
