@@ -56,7 +56,8 @@ class Parts:
 
 def without_concept(prompts: Sequence[str], concept: Concept) -> list[str]:
     """The prompts that hold none of the concept's words."""
-    return [prompt for prompt in prompts if not concept.named_in(prompt)]
+    naming = concept.naming
+    return [prompt for prompt in prompts if not naming.search(prompt)]
 
 
 def load_bank(family: str, seed: int = 0) -> list[str]:

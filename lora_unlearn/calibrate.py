@@ -54,7 +54,7 @@ def calibrate(
         UnlearnError: if there are too few negatives for the rate, or the gate can't read the text.
     """
     gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives, denoiser.family))
-    gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0)  # counted with another threshold
+    gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0, shared_by=0)  # counted otherwise
     if gate.statistic in ("text", "look"):
         mode = look or gate.look_mode
         gate = replace(gate, statistic="text", look=None, look_shape=(), look_prompts=0)

@@ -54,6 +54,8 @@ def check_rate(promise: Promise, family: str, concept: Concept) -> None:
     Raises:
         UnlearnError: with the smallest bound that there are enough for.
     """
+    if promise.share >= FALSE_OPEN_RATE:  # where the usual bound lacks prompts, the training says so
+        return
     count = len(Parts.of(load_bank(family)).without(concept).calibrate)
     if least(FALSE_OPEN_RATE) <= count < least(promise.share):
         stages = promise.false_open_rate / promise.share

@@ -44,7 +44,9 @@ def _take(path: Path) -> int | None:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise UnlearnError(f"{path} can't be written ({error.strerror}); choose a folder that you may write to.") from error
+        raise UnlearnError(
+            f"{path} can't be written ({error.strerror}); choose a folder that you may write to."
+        ) from error
     if not _lock(file) or not _is_there(path, file):
         os.close(file)
         return None

@@ -79,7 +79,12 @@ class Concept:
 
         In scripts that put no spaces between words, anywhere.
         """
-        return _named(self.words).search(prompt) is not None
+        return self.naming.search(prompt) is not None
+
+    @property
+    def naming(self) -> re.Pattern[str]:
+        """What finds one of the words in a prompt, see `named_in`."""
+        return _naming(self.words)
 
     @property
     def probe(self) -> str:
@@ -161,7 +166,7 @@ def _pattern(word: str) -> str:
 
 
 @lru_cache(1024)
-def _named(words: tuple[str, ...]) -> re.Pattern[str]:
+def _naming(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(_pattern, words)), re.IGNORECASE)
 
 

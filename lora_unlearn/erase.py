@@ -118,7 +118,7 @@ class Begun:
 
     @property
     def concept(self) -> Concept:
-        """The concept with what takes its place among the things to keep: who asks for that must find the gate closed."""
+        """With what takes its place among the things to keep: who asks for that must find the gate closed."""
         return keeping(self.adapter.concept, self.adapter.instead)
 
 
@@ -207,7 +207,7 @@ def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
 
 
 def keeping(concept: Concept, instead: str) -> Concept:
-    """The concept with what takes its place among the things to keep: who asks for that must find the gate closed."""
+    """With what takes its place among the things to keep: who asks for that must find the gate closed."""
     fresh = instead and instead not in (*concept.words, *concept.keep)
     return replace(concept, keep=(*concept.keep, instead)) if fresh else concept
 

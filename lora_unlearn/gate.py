@@ -53,6 +53,8 @@ class Gate:
         look: prompts that the text leaves closed open at or above this kappa in pure noise; None: nobody looks again.
         look_shape: (C,H,W) of that noise.
         look_prompts: how many prompts set it.
+        shared_by: with how many erasers of one list `false_open_rate` is shared: any of them opens that often at most.
+            0: it is this gate's own.
     """
 
     statistic: str = "both"
@@ -75,6 +77,7 @@ class Gate:
     look: float | None = None
     look_shape: tuple[int, ...] = ()
     look_prompts: int = 0
+    shared_by: int = 0
 
     @property
     def look_mode(self) -> Literal["text", "careful", "always"]:
@@ -92,11 +95,13 @@ class Gate:
         return self.probes or self.look is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the metadata; left out are infinite bounds, as JSON knows none, and a look that is none."""
+        """Plain values for the metadata; left out are infinite bounds, as JSON knows none, and what says nothing."""
         left_out: tuple[Any, ...] = (float("inf"), float("-inf"))
         values = {name: value for name, value in asdict(self).items() if value not in left_out}
         if self.look is None:  # earlier versions do not know these
             values = {name: value for name, value in values.items() if not name.startswith("look")}
+        if not self.shared_by:
+            del values["shared_by"]
         return values
 
     @classmethod

@@ -117,7 +117,7 @@ def add(
 
 
 def means(denoiser: Denoiser, prompts: Sequence[str]) -> Tensor:
-    """The mean token of each prompt, (len(prompts), width), padding that is zero left out; known ones as in `summed`."""
+    """The mean token of each prompt, (len(prompts), width), zero padding left out; known ones as in `summed`."""
     totals: Totals | None = getattr(denoiser, "totals", None)
     known: dict[str, Tensor] = {} if totals is None else totals.means
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]

@@ -23,7 +23,6 @@ from .sentences import sentences
 
 KEPT_WEIGHT = 10.0
 """How often a prompt of something to keep counts, an ordinary one counting once."""
-SILENT: Callable[[int, int], None] = lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def text_gate(
     parts: Parts,
     own: Sequence[str] = (),
     false_open_rate: float = FALSE_OPEN_RATE,
-    report: Callable[[int, int], None] = SILENT,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Gate:
     """Find the direction, set the threshold, and ask other prompts how well it does.
 
@@ -76,8 +75,8 @@ def text_gate(
 
 def prompts_read(denoiser: Denoiser, concept: Concept, parts: Parts, own: Sequence[str] = ()) -> int:
     """About how many prompts `text_gate` reads."""
-    asked = sentences(concept, parts.shape, denoiser.family)
-    return len(parts.shape) + len(parts.calibrate) + len(parts.judge) + 2 * len(own) + len(asked) + len(concept.kept())
+    asked = len(sentences(concept, parts.shape, denoiser.family)) + len(concept.kept())
+    return len(parts.shape) + len(parts.calibrate) + len(parts.judge) + 2 * len(own) + asked
 
 
 def hearing(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .adapter import Adapter
 from .bank import Parts, without_concept
-from .bounds import conformal_threshold
+from .bounds import conformal_threshold, least
 from .calibrate import Count, mentions
 from .denoiser import Denoiser
 from .erase import keeping
@@ -66,15 +66,16 @@ def bounded_together(
     hearings = [heard_again(denoiser, adapter, parts, promise.own) for adapter in adapters]
     asked = sum(len(own.asked) for own in hearings)
     count = Count(asked + len(bank) + len(promise.own), report)
-    answers = Answers.of(denoiser, hearings, count, [*parts.shape, *parts.calibrate, *parts.judge])
-    lowest = thresholds(answers, hearings, parts, promise.share)
-    gates = [
-        replace(gate_of(own, answers, number, promise.share, least), shared_by=len(gates_of))
-        for gates_of in [hearings]
-        for number, (own, least) in enumerate(zip(hearings, lowest.tolist(), strict=True))
-    ]
-    opened = [_counted(own, parts.judge) & (answers.scores(n, parts.judge) >= gates[n].threshold) for n, own in enumerate(hearings)]
-    return Bounded(gates, len(parts.judge), int(torch.stack(opened).any(dim=0).sum()))
+    answers = Answers.of(denoiser, hearings, count, [*parts.shape, *parts.calibrate])
+    lowest = thresholds(answers, hearings, parts.calibrate, promise.share).tolist()
+    gates = [gate_of(own, answers, n, promise.share, lowest[n]) for n, own in enumerate(hearings)]
+    opened = {
+        prompt
+        for n, (own, gate) in enumerate(zip(hearings, gates, strict=True))
+        for prompt, score in zip(own.parts.judge, answers.scores(n, own.parts.judge).tolist(), strict=True)
+        if score >= gate.threshold
+    }
+    return Bounded([replace(gate, shared_by=len(gates)) for gate in gates], len(parts.judge), len(opened))
 
 
 def heard_again(denoiser: Denoiser, adapter: Adapter, parts: Parts, own: Sequence[str]) -> Hearing:
@@ -86,23 +87,32 @@ def heard_again(denoiser: Denoiser, adapter: Adapter, parts: Parts, own: Sequenc
     return Hearing(gate, concept, shaped, tuple(without_concept(own, adapter.concept)), asked)
 
 
-def thresholds(answers: Answers, hearings: Sequence[Hearing], parts: Parts, false_open_rate: float) -> Tensor:
+def thresholds(
+    answers: Answers, hearings: Sequence[Hearing], ordinary: Sequence[str], false_open_rate: float
+) -> Tensor:
     """A threshold for each gate, (gates,), so that any of them opens for an ordinary prompt at most so often.
 
-    t_i = m_i + b_i z, where m_i and b_i are where the upper tail of the scores of `parts.shape` begins and its mean
-    excess, and z is the conformal threshold of max_i (s_i - m_i) / b_i over `parts.calibrate`. The two parts share no
-    prompt, so the bound holds exactly for further prompts like the latter. Prompts that name a gate's concept, or
-    score like it, do not count for that gate.
+    t_i = m_i + b_i z, where m_i and b_i are where the upper tail of the scores of the prompts that shaped the gate
+    begins and its mean excess, and z is the conformal threshold of max_i (s_i - m_i) / b_i over `ordinary`. The two
+    groups share no prompt, so the bound holds for further prompts like the latter, however few there are. Prompts that
+    name a gate's concept, or score like it, do not count for that gate.
     """
     units = [_tail(answers.scores(n, own.parts.shape)) for n, own in enumerate(hearings)]
-    scaled = torch.stack(
-        [
-            ((answers.scores(n, parts.calibrate) - begin) / excess).masked_fill(~_counted(own, parts.calibrate, answers.opened[n], answers.scores(n, own.closed)), -torch.inf)
-            for n, (own, (begin, excess)) in enumerate(zip(hearings, units, strict=True))
-        ]
-    )
-    level = conformal_threshold(scaled.amax(dim=0), false_open_rate)
+    highest = torch.full((len(ordinary),), -torch.inf)
+    for n, (own, (begin, excess)) in enumerate(zip(hearings, units, strict=True)):
+        scaled = (answers.scores(n, ordinary) - begin) / excess
+        counted = _counted(own, answers, n, false_open_rate)
+        counts = torch.tensor([prompt in counted for prompt in ordinary])
+        highest = torch.where(counts, torch.maximum(highest, scaled), highest)
+    level = conformal_threshold(highest, false_open_rate)
     return torch.tensor([begin + excess * level for begin, excess in units])
+
+
+def _counted(own: Hearing, answers: Answers, number: int, false_open_rate: float) -> set[str]:
+    """The ordinary prompts for which a gate must stay closed: as where it is bounded by itself."""
+    scores = answers.scores(number, own.parts.calibrate), answers.opened[number]
+    meant = mentions(own.parts.calibrate, *scores, own.concept.kept(), least(false_open_rate))
+    return set(own.parts.calibrate) - set(meant)
 
 
 def _tail(scores: Tensor) -> tuple[float, float]:

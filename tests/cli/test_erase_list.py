@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lora_unlearn.adapter import Adapter
-from lora_unlearn.commands.erase_list import read_list
+from lora_unlearn.commands.concept_list import read_list
 from lora_unlearn.errors import UnlearnError
 
 
