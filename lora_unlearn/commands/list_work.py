@@ -183,8 +183,8 @@ class Work:
         told = [(c, gate_facts(gate)) for c, gate in zip(erasers, found.gates, strict=True)]
         self.manifest.note_all(told, more=True)
         say(
-            f"Together the {wanted[0]} erasers work by mistake for at most {percent(wanted[1])} of ordinary prompts; of "
-            f"{found.judged} that served for nothing else it were {found.judged_open}. (--bound each: each by itself.)"
+            f"Together the {wanted[0]} erasers work by mistake for at most {percent(wanted[1])} of ordinary prompts: "
+            f"{found.judged_open} of {found.judged} that served for nothing else. (--bound each bounds each by itself.)"
         )
         return True
 
