@@ -180,8 +180,8 @@ def _gate(add: Parser) -> None:
     add.add_argument(
         "--false-open-rate",
         type=number(0.001, 0.1),
-        default=0.01,
-        help="how often the eraser may work by mistake: 0.01 (the default) is one ordinary prompt in a hundred",
+        help="how often the eraser may work by mistake: 0.01 (the default) is one ordinary prompt in a hundred; of a "
+        "list 0.02, for all of its erasers together",
     )
     add.add_argument(
         "--bound",

@@ -17,7 +17,7 @@ from torch import Tensor
 from .adapter import Adapter
 from .bank import Parts, without_concept
 from .bounds import conformal_threshold, least
-from .calibrate import Count, mentions
+from .calibrate import LIKE_THE_CONCEPT, Count, mentions
 from .denoiser import Denoiser
 from .erase import keeping
 from .gate import Gate
@@ -25,8 +25,12 @@ from .promise import Promise
 from .sentences import sentences
 from .text_gate import Answers, Hearing, gate_of
 
-TAIL = 0.9
-"""From which quantile of the ordinary prompts' scores up their tail is measured."""
+TOGETHER_RATE = 0.02
+"""The usual bound for a list: two ordinary prompts in a hundred, however many erasers there are."""
+USUAL_SCORE = 0.97
+"""The quantile of ordinary prompts' scores at which a gate's unit begins."""
+LEAST_SPAN = 0.05
+"""The least unit, where a gate hardly tells the two apart; scores are in units of the concept's own spread."""
 
 
 @dataclass
@@ -35,13 +39,15 @@ class Bounded:
 
     Attributes:
         gates: with their thresholds, one for each adapter.
-        judged, judged_open: ordinary prompts that served for nothing else, and for how many of them any gate opened
-            whose concept they do not name.
+        judged, judged_open: ordinary prompts that served for nothing else, and for how many of them any gate opened.
+        judged_like: how many more of them name no concept, but score like one, as what was set aside in the
+            calibration does: a puppy for a dog.
     """
 
     gates: list[Gate]
     judged: int
     judged_open: int
+    judged_like: int
 
 
 def bounded_together(
@@ -69,13 +75,14 @@ def bounded_together(
     answers = Answers.of(denoiser, hearings, count, [*parts.shape, *parts.calibrate])
     lowest = thresholds(answers, hearings, parts.calibrate, promise.share).tolist()
     gates = [gate_of(own, answers, n, promise.share, lowest[n]) for n, own in enumerate(hearings)]
-    opened = {
-        prompt
-        for n, (own, gate) in enumerate(zip(hearings, gates, strict=True))
-        for prompt, score in zip(own.parts.judge, answers.scores(n, own.parts.judge).tolist(), strict=True)
-        if score >= gate.threshold
-    }
-    return Bounded([replace(gate, shared_by=len(gates)) for gate in gates], len(parts.judge), len(opened))
+    opened, like = set[str](), set[str]()
+    for n, (own, gate) in enumerate(zip(hearings, gates, strict=True)):
+        level = float(answers.opened[n].quantile(LIKE_THE_CONCEPT))
+        for prompt, score in zip(own.parts.judge, answers.scores(n, own.parts.judge).tolist(), strict=True):
+            if score >= gate.threshold:
+                (like if score >= level else opened).add(prompt)
+    gates = [replace(gate, shared_by=len(gates)) for gate in gates]
+    return Bounded(gates, len(parts.judge), len(opened), len(like - opened))
 
 
 def heard_again(denoiser: Denoiser, adapter: Adapter, parts: Parts, own: Sequence[str]) -> Hearing:
@@ -92,20 +99,21 @@ def thresholds(
 ) -> Tensor:
     """A threshold for each gate, (gates,), so that any of them opens for an ordinary prompt at most so often.
 
-    t_i = m_i + b_i z, where m_i and b_i are where the upper tail of the scores of the prompts that shaped the gate
-    begins and its mean excess, and z is the conformal threshold of max_i (s_i - m_i) / b_i over `ordinary`. The two
-    groups share no prompt, so the bound holds for further prompts like the latter, however few there are. Prompts that
-    name a gate's concept, or score like it, do not count for that gate.
+    t_i = m_i + b_i z, where z is the conformal threshold of max_i (s_i - m_i) / b_i over `ordinary`. m_i is what the
+    prompts that shaped a gate hardly exceed, and m_i + b_i what nearly all sentences with its concept do (all but
+    `LIKE_THE_CONCEPT`): so every gate gives way by the same share of the room it has. The prompts that make the units
+    are none of `ordinary`, so the bound holds for further prompts like those. Prompts that name a gate's concept, or
+    score like it, do not count for that gate.
     """
-    units = [_tail(answers.scores(n, own.parts.shape)) for n, own in enumerate(hearings)]
+    units = [_unit(answers.scores(n, own.parts.shape), answers.opened[n]) for n, own in enumerate(hearings)]
     highest = torch.full((len(ordinary),), -torch.inf)
-    for n, (own, (begin, excess)) in enumerate(zip(hearings, units, strict=True)):
-        scaled = (answers.scores(n, ordinary) - begin) / excess
+    for n, (own, (begin, span)) in enumerate(zip(hearings, units, strict=True)):
+        scaled = (answers.scores(n, ordinary) - begin) / span
         counted = _counted(own, answers, n, false_open_rate)
         counts = torch.tensor([prompt in counted for prompt in ordinary])
         highest = torch.where(counts, torch.maximum(highest, scaled), highest)
     level = conformal_threshold(highest, false_open_rate)
-    return torch.tensor([begin + excess * level for begin, excess in units])
+    return torch.tensor([begin + span * level for begin, span in units])
 
 
 def _counted(own: Hearing, answers: Answers, number: int, false_open_rate: float) -> set[str]:
@@ -115,7 +123,7 @@ def _counted(own: Hearing, answers: Answers, number: int, false_open_rate: float
     return set(own.parts.calibrate) - set(meant)
 
 
-def _tail(scores: Tensor) -> tuple[float, float]:
-    """Where the upper tail of scores begins, and its mean excess."""
-    begin = scores.quantile(TAIL)
-    return float(begin), float((scores[scores >= begin] - begin).mean().clamp_min(1e-6))
+def _unit(ordinary: Tensor, opened: Tensor) -> tuple[float, float]:
+    """Where a gate's unit begins, and how long it is."""
+    begin = float(ordinary.quantile(USUAL_SCORE))
+    return begin, max(LEAST_SPAN, float(opened.quantile(LIKE_THE_CONCEPT)) - begin)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..adapter import Adapter
 from ..bank import load_bank, read_bank
+from ..bounds import FALSE_OPEN_RATE
 from ..checks import check_rate
 from ..claims import claimed
 from ..concept import Concept
@@ -23,7 +24,7 @@ from ..keep import unfinished_beside
 from ..order import Order
 from ..promise import Promise
 from ..settings import Settings
-from ..together import bounded_together
+from ..together import TOGETHER_RATE, bounded_together
 from ..written import Written, called, check_replaceable
 from .console import bars, say
 from .erase import calibrating, erase_to
@@ -110,7 +111,8 @@ class Work:
         """
         wanted = Written("eraser", called(concept), self.denoiser.family)
         check_replaceable(self.out(concept), wanted, self.args.overwrite)
-        promise = Promise(tuple(read_own(self.args.bank, concept)), self.args.false_open_rate, self.args.look)
+        rate = self.args.false_open_rate or FALSE_OPEN_RATE
+        promise = Promise(tuple(read_own(self.args.bank, concept)), rate, self.args.look)
         check_rate(promise, self.denoiser.family, concept)
         return Order(concept, self.args.mode, self.settings, promise)
 
@@ -167,10 +169,10 @@ class Work:
         if self.args.bound == "each" or self.args.look != "text" or len(files) < 2:
             return True
         erasers = {concept: Adapter.load(file) for concept, file in files.items()}
-        wanted = len(erasers), self.args.false_open_rate
+        wanted = len(erasers), self.args.false_open_rate or TOGETHER_RATE
         if all((eraser.gate.shared_by, eraser.gate.false_open_rate) == wanted for eraser in erasers.values()):
             return True
-        promise = Promise(tuple(read_bank(self.args.bank)) if self.args.bank else (), self.args.false_open_rate)
+        promise = Promise(tuple(read_bank(self.args.bank)) if self.args.bank else (), wanted[1])
         bank, adapters = load_bank(self.denoiser.family), list(erasers.values())
         try:
             with bars() as shown, graceful() as stop:
@@ -183,8 +185,9 @@ class Work:
         told = [(c, gate_facts(gate)) for c, gate in zip(erasers, found.gates, strict=True)]
         self.manifest.note_all(told, more=True)
         say(
-            f"Together the {wanted[0]} erasers work by mistake for at most {percent(wanted[1])} of ordinary prompts: "
-            f"{found.judged_open} of {found.judged} that served for nothing else. (--bound each bounds each by itself.)"
+            f"Together the {wanted[0]} erasers work by mistake for at most {percent(wanted[1])} of ordinary prompts; with "
+            f"--bound each one by one. Of {found.judged} prompts that served for nothing else {found.judged_open} opened "
+            f"one, and {found.judged_like} more that read like a concept."
         )
         return True
 
