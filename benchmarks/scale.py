@@ -1,10 +1,11 @@
 """A hundred erasers: what making them costs, and what they cost while pictures are drawn.
 
 `python -m benchmarks.scale --part made --family sd1` (or sdxl): seconds for lists of 1, 10 and 100 in instant mode, on
-random weights of that model's shapes; reading prompts apart. `--part gates`: of asking 1, 10, 100 gates about a prompt.
-`--part sampling`: drawing under closed erasers beside plain drawing, on the demo model. `--part swap`: putting an
-eraser on and off. `--part family --captions FILE`: how often any of 10, 50 and 100 gates opens for other people's captions, on
-a real text encoder. Seconds are of processor time, on as many threads as OMP_NUM_THREADS says.
+random weights of that model's shapes; reading prompts apart. `--part rivals`: UCE and SPEED there. `--part gates`: of
+asking 1, 10, 100 gates about a prompt. `--part sampling`: drawing under closed erasers beside plain drawing, on the
+demo model. `--part swap`: putting an eraser on and off. `--part family --sizes 10 50 100 --captions FILE`: how often
+any of so many gates opens for other people's captions, on a real text encoder. Seconds are of processor time, on as
+many threads as OMP_NUM_THREADS says.
 """
 
 from __future__ import annotations

@@ -47,9 +47,11 @@ def read_line(line: str) -> Concept:
     """A concept: its name, and behind tabs what else is said of it, "also=kitten,tomcat".
 
     Raises:
-        UnlearnError: for an option that there is not, or words that contradict each other.
+        UnlearnError: for an option that there is not, words that contradict each other, or a line without a name.
     """
     name, *options = (part.strip() for part in line.split("\t"))
+    if name.partition("=")[0].replace("-", "_") in (*LISTS, *TEXTS) and "=" in name:
+        raise UnlearnError(f"There is no concept before {name[:40]!r}; write its name first.")
     values: dict[str, Any] = {}
     for option in filter(None, options):
         key, _, value = option.partition("=")

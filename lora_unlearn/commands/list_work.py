@@ -185,9 +185,9 @@ class Work:
         told = [(c, gate_facts(gate)) for c, gate in zip(erasers, found.gates, strict=True)]
         self.manifest.note_all(told, more=True)
         say(
-            f"Together the {wanted[0]} erasers work by mistake for at most {percent(wanted[1])} of ordinary prompts; with "
-            f"--bound each one by one. Of {found.judged} prompts that served for nothing else {found.judged_open} opened "
-            f"one, and {found.judged_like} more that read like a concept."
+            f"Together the {wanted[0]} erasers work by mistake for at most {percent(wanted[1])} of ordinary prompts "
+            f"(--bound each bounds each by itself). Of {found.judged} prompts that served for nothing else "
+            f"{found.judged_open} opened one, and {found.judged_like} more that read like a concept."
         )
         return True
 
