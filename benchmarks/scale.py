@@ -184,6 +184,7 @@ def sampling(options: argparse.Namespace) -> list[dict[str, Any]]:
     "ratio" is of the drawing; "on and off" what putting the erasers on the model costs beside it, once.
     """
     pipe, rows = common.pipeline(None), []
+    pipe.set_progress_bar_config(disable=True)
     adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "instant")
     for size in options.sizes:
         copies = [Eraser(replace(adapter, lora=Lora(dict(copy.deepcopy(adapter.lora).items())))) for _ in range(size)]

@@ -20,6 +20,7 @@ from ..describe import percent
 from ..erase import Begun, begin, finish
 from ..errors import UnlearnError
 from ..files import file_name
+from ..gate import Gate
 from ..keep import unfinished_beside
 from ..order import Order
 from ..promise import Promise
@@ -32,6 +33,8 @@ from .manifest import Manifest, facts, gate_facts
 from .models import read_own
 from .signals import graceful
 
+ROUNDING = 1e-4
+"""How far thresholds of one and the same gate may be apart, read in batches of another make."""
 GROUP = 16
 """Erasers without a training that are made at once, so that their gates read the bank's prompts together."""
 
@@ -181,7 +184,8 @@ class Work:
             say("Interrupted before the erasers had one bound together; repeat the command to go on.")
             return False
         for (concept, eraser), gate in zip(erasers.items(), found.gates, strict=True):
-            replace(eraser, gate=gate).save(files[concept])
+            if not alike(gate, eraser.gate):
+                replace(eraser, gate=gate).save(files[concept])
         told = [(c, gate_facts(gate)) for c, gate in zip(erasers, found.gates, strict=True)]
         self.manifest.note_all(told, more=True)
         say(
@@ -199,3 +203,9 @@ def same(adapter: Adapter, concept: Concept, mode: str) -> bool:
         and adapter.mode == mode
         and replace(adapter.concept, avoid=()) == replace(concept, avoid=())
     )
+
+
+def alike(one: Gate, other: Gate) -> bool:
+    """Whether two gates promise and decide the same, but for rounding."""
+    promises = [(gate.shared_by, gate.false_open_rate) for gate in (one, other)]
+    return promises[0] == promises[1] and abs(one.threshold - other.threshold) < ROUNDING
