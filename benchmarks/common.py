@@ -18,7 +18,6 @@ from lora_unlearn.concept import Concept
 from lora_unlearn.demo.checkpoint import load_demo, load_pipeline
 from lora_unlearn.demo.judge import WEIGHTS, load_judge
 from lora_unlearn.demo.words import COLOURS, STYLES, THINGS
-from lora_unlearn.erase import without_concept
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, HYPONYMS
 from lora_unlearn.hosts.generate import Sampling, generate
 from lora_unlearn.settings import Settings
@@ -77,7 +76,7 @@ def other_prompts(name: str, hyponyms: bool = True) -> list[str]:
 
 def banks(concept: Concept) -> tuple[list[str], list[str]]:
     """What shapes the adapter, and what calibrates the gate."""
-    parts = Parts.of(without_concept(load_bank("demo"), concept))
+    parts = Parts.of(load_bank("demo")).without(concept)
     return parts.shape, parts.calibrate
 
 

@@ -22,8 +22,8 @@ from lora_unlearn.bank import Parts, load_bank
 from lora_unlearn.bounds import FALSE_OPEN_RATE, conformal_threshold
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.directions import RIDGE, Moments, fisher
-from lora_unlearn.erase import without_concept
+from lora_unlearn.directions import RIDGE, fisher
+from lora_unlearn.moments import Moments
 from lora_unlearn.sentences import sentences
 
 Texts = list[Tensor]
@@ -258,7 +258,7 @@ def rates(
         return [denoiser.known[prompt] for prompt in prompts]
 
     concept = Concept(name)
-    parts = Parts.of(without_concept(load_bank("sd1"), concept))
+    parts = Parts.of(load_bank("sd1")).without(concept)
     asked = sentences(concept, parts.shape)[0::2]
     groups = grouped(name, captions, words)
     extra, found = Extra(read, metric, name), {}

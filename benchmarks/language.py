@@ -21,11 +21,10 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.encoders import FOLDERS, TextOnly
-from lora_unlearn.bank import Parts, load_bank, read_bank
+from lora_unlearn.bank import Parts, load_bank, read_bank, without_concept
 from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.concept import Concept
-from lora_unlearn.erase import without_concept
 from lora_unlearn.gate import Gate
 from lora_unlearn.text_gate import text_gate
 
@@ -115,7 +114,7 @@ def parse() -> argparse.Namespace:
 def gate_for(denoiser: Any, concept: Concept, options: argparse.Namespace) -> Gate:
     """The gate that `erase` would make on this encoder."""
     own = read_bank(options.bank) if options.bank else []
-    parts = Parts.of(without_concept(load_bank("sd1"), concept))
+    parts = Parts.of(load_bank("sd1")).without(concept)
     return text_gate(denoiser, concept, parts, without_concept(own, concept), options.false_open_rate)
 
 

@@ -14,9 +14,9 @@ import torch
 
 from benchmarks import common
 from lora_unlearn import Adapter, Concept, denoiser_for, erase, load_bank
+from lora_unlearn.bank import without_concept
 from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.denoiser import Denoiser
-from lora_unlearn.erase import without_concept
 from lora_unlearn.reaction import reaction
 from lora_unlearn.training.prompts import encode
 from lora_unlearn.training.states import record

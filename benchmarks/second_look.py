@@ -25,7 +25,6 @@ from lora_unlearn import Adapter, Concept, Settings, denoiser_for, load_bank
 from lora_unlearn.bank import Parts
 from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.calibrate import text_scores
-from lora_unlearn.erase import without_concept
 from lora_unlearn.look import LOOK_MODES, Asked, LookMode, look_scores, share_of_text, with_look
 from lora_unlearn.lora import Lora
 from lora_unlearn.text_gate import text_gate
@@ -61,7 +60,7 @@ def main() -> None:
 def of_concept(denoiser: Any, name: str, captions: Sequence[str]) -> list[dict[str, Any]]:
     """Open rates of the three gates."""
     concept = Concept(name)
-    parts = Parts.of(without_concept(load_bank("language"), concept))
+    parts = Parts.of(load_bank("language")).without(concept)
     known = json.loads((FOLDER / "language.json").read_text(encoding="utf-8"))["things"][name]["names"]
     names = [word for word, share in known.items() if share >= DRAWN]
     groups = {

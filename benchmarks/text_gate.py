@@ -11,7 +11,6 @@ from lora_unlearn.bank import Parts, load_bank
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Denoiser
-from lora_unlearn.erase import without_concept
 from lora_unlearn.evaluate.prompts import CLASSES
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.text_gate import text_gate
@@ -30,7 +29,7 @@ def opened(denoiser: Denoiser) -> list[dict[str, object]]:
     """How often the gates open: calibrated, mentions of the concept set aside."""
     rows: dict[str, list[tuple[int, int]]] = {}
     for name in CLASSES:
-        gate = text_gate(denoiser, Concept(name), Parts.of(without_concept(load_bank("demo"), Concept(name))))
+        gate = text_gate(denoiser, Concept(name), Parts.of(load_bank("demo")).without(Concept(name)))
         for group, prompts in asked(name).items():
             scores = text_scores(denoiser, gate, prompts)
             found = [prompt for prompt, score in zip(prompts, scores, strict=True) if score >= gate.threshold]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .concept import Concept
 from .demo.bank import demo_bank
 from .errors import UnlearnError
 
@@ -44,6 +45,19 @@ class Parts:
         for index, prompt in enumerate(bank):
             dealt[TURN[index % len(TURN)]].append(prompt)
         return cls(dealt["s"], dealt["c"], dealt["j"])
+
+    def without(self, concept: Concept) -> Parts:
+        """The parts without the prompts that hold one of the concept's words; the others stay in their part.
+
+        So concepts share nearly all of each part, and what was summed over it.
+        """
+        return Parts(*(without_concept(part, concept) for part in (self.shape, self.calibrate, self.judge)))
+
+
+def without_concept(prompts: Sequence[str], concept: Concept) -> list[str]:
+    """The prompts that hold none of the concept's words."""
+    naming = concept.naming
+    return [prompt for prompt in prompts if not naming.search(prompt)]
 
 
 def load_bank(family: str, seed: int = 0) -> list[str]:

@@ -45,9 +45,19 @@ def conformal_threshold(negatives: Tensor, false_open_rate: float) -> float:
 
 def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Exact interval for a share (Clopper and Pearson 1934), by bisection on the binomial tails."""
-    tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else _bisect(lambda p: 1 - _binomial_cdf(hits - 1, trials, p) < tail)
-    high = 1.0 if hits == trials else _bisect(lambda p: _binomial_cdf(hits, trials, p) > tail)
+    tail, counts = (1 - confidence) / 2, torch.arange(trials + 1, dtype=torch.float64)
+    ways = math.lgamma(trials + 1) - torch.lgamma(counts + 1) - torch.lgamma(trials - counts + 1)
+
+    def at_most(most: int, p: float) -> float:
+        """The chance of so many hits at most."""
+        if p <= 0 or p >= 1:
+            return float(p <= 0 or most >= trials)
+        return min(
+            1.0, float((ways + counts * math.log(p) + (trials - counts) * math.log1p(-p))[: most + 1].exp().sum())
+        )
+
+    low = 0.0 if hits == 0 else _bisect(lambda p: 1 - at_most(hits - 1, p) < tail)
+    high = 1.0 if hits == trials else _bisect(lambda p: at_most(hits, p) > tail)
     return low, high
 
 
@@ -57,17 +67,3 @@ def _bisect(below: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if below(middle) else (low, middle)
     return (low + high) / 2
-
-
-def _binomial_cdf(hits: int, trials: int, p: float) -> float:
-    if p <= 0 or p >= 1:
-        return float(p <= 0 or hits >= trials)
-    logs = [
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(p)
-        + (trials - k) * math.log1p(-p)
-        for k in range(hits + 1)
-    ]
-    return min(1.0, sum(math.exp(value) for value in logs))

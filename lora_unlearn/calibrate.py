@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,11 +14,11 @@ from torch import Tensor
 from .adapter import Adapter
 from .bounds import FALSE_OPEN_RATE, check_enough, clopper_pearson, conformal_threshold, least
 from .concept import Concept
-from .denoiser import Denoiser, derivative
+from .denoiser import CHUNK, Denoiser, derivative
 from .detectors import DETECTORS
 from .errors import UnlearnError
-from .gate import Gate, text_score
-from .look import CHUNK, Asked, LookMode, share_of_text, with_look
+from .gate import Gate, text_score_of_each
+from .look import Asked, LookMode, share_of_text, with_look
 from .sentences import sentences
 
 LIKE_THE_CONCEPT = 0.05
@@ -53,7 +54,7 @@ def calibrate(
         UnlearnError: if there are too few negatives for the rate, or the gate can't read the text.
     """
     gate, positives = adapter.gate, list(positives or sentences(adapter.concept, negatives, denoiser.family))
-    gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0)  # counted with another threshold
+    gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0, shared_by=0)  # counted otherwise
     if gate.statistic in ("text", "look"):
         mode = look or gate.look_mode
         gate = replace(gate, statistic="text", look=None, look_shape=(), look_prompts=0)
@@ -89,10 +90,12 @@ def decided(
     concept: Concept,
     false_open_rate: float = FALSE_OPEN_RATE,
     own: int = 0,
+    lowest: float = -math.inf,
 ) -> Gate:
     """A gate with its threshold, from the scores of its negatives (N,) and positives (P,).
 
-    The last `own` negatives are the user's: the bound holds for them by themselves, too.
+    The last `own` negatives are the user's: the bound holds for them by themselves, too. The threshold is not below
+    `lowest`.
 
     Raises:
         UnlearnError: if there are too few negatives for the rate.
@@ -103,7 +106,8 @@ def decided(
     aside = set(meant)
     kept = torch.tensor([prompt not in aside for prompt in negatives])
     mine = kept & (torch.arange(len(negatives)) >= len(negatives) - own)
-    threshold = max(conformal_threshold(closed[group], false_open_rate) for group in (kept, mine) if group.any())
+    bounds = [conformal_threshold(closed[group], false_open_rate) for group in (kept, mine) if group.any()]
+    threshold = max(lowest, *bounds)
     hits = int((opened >= threshold).sum())
     low, high = clopper_pearson(hits, len(opened))
     band: dict[str, Any] = {} if probed else {"text_closed": threshold, "text_open": threshold}
@@ -137,12 +141,19 @@ def text_scores(
     denoiser: Denoiser, gate: Gate, prompts: Sequence[str], count: Callable[[int], None] = lambda more: None
 ) -> Tensor:
     """The text scores of prompts, (len(prompts),); `count` hears how many more are done."""
-    found = []
+    return text_scores_of_each(denoiser, [gate], prompts, count)[0]
+
+
+def text_scores_of_each(
+    denoiser: Denoiser, gates: Sequence[Gate], prompts: Sequence[str], count: Callable[[int], None] = lambda more: None
+) -> Tensor:
+    """The scores of prompts by each of some gates, (gates, len(prompts)): they are read once for all."""
+    found = [torch.zeros(len(gates), 0)]
     for start in range(0, len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
-        found.append(text_score(denoiser.encode(chunk), gate).cpu())
+        found.append(text_score_of_each(denoiser.encode(chunk), gates).cpu())
         count(len(chunk))
-    return torch.cat(found)
+    return torch.cat(found, dim=1)
 
 
 def mentions(

@@ -186,8 +186,14 @@ def _gate(add: Parser) -> None:
     add.add_argument(
         "--false-open-rate",
         type=number(0.001, 0.1),
-        default=0.01,
-        help="how often the eraser may work by mistake: 0.01 (the default) is one ordinary prompt in a hundred",
+        help="how often the eraser may work by mistake: 0.01 (the default) is one ordinary prompt in a hundred; of a "
+        "list 0.02, for all of its erasers together",
+    )
+    add.add_argument(
+        "--bound",
+        choices=("together", "each"),
+        default="together",
+        help="of a list: whether that is how often any of its erasers may (together, the default) or each by itself",
     )
     add.add_argument(
         "--look",
@@ -356,6 +362,12 @@ def _calibrate(add: Parser) -> None:
         "--false-open-rate",
         type=number(1e-6, 0.5),
         help="how often a prompt without the concept may open the gate (default: as the eraser was made, else 0.01)",
+    )
+    add.add_argument(
+        "--bound",
+        choices=("together", "each"),
+        default="together",
+        help="of a list: whether that is how often any of its erasers may (together, the default) or each by itself",
     )
     add.add_argument(
         "--look", choices=("text", "careful", "always"), help="who decides, see erase (default: as the eraser was made)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import UnlearnError
 
@@ -78,7 +79,12 @@ class Concept:
 
         In scripts that put no spaces between words, anywhere.
         """
-        return any(re.search(_pattern(word), prompt, re.IGNORECASE) for word in self.words)
+        return self.naming.search(prompt) is not None
+
+    @property
+    def naming(self) -> re.Pattern[str]:
+        """What finds one of the words in a prompt, see `named_in`."""
+        return _naming(self.words)
 
     @property
     def probe(self) -> str:
@@ -157,6 +163,11 @@ def _pattern(word: str) -> str:
         return stem
     ending = r"(?:y|ies)" if re.search(r"[^aeiou]y$", word) else re.escape(word[-1]) + r"(?:e?s)?"
     return rf"(?<![{LETTER}]){stem[: -len(re.escape(word.rstrip()[-1]))]}{ending}(?:'s?)?(?![{LETTER}])"
+
+
+@lru_cache(1024)
+def _naming(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(_pattern, words)), re.IGNORECASE)
 
 
 def is_style(word: str) -> bool:

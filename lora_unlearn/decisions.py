@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from .adapter import Adapter
 from .denoiser import Conditioning
 from .errors import UnlearnError
-from .gate import text_score
+from .gate import text_score_of_each
 
 Looking = Callable[[Adapter, Conditioning], Tensor]
 """The second look at some prompts: their scores, (B,); see `lora_unlearn.look`."""
@@ -40,11 +40,28 @@ def decide(adapter: Adapter, asked: Conditioning, look: Looking | None = None) -
     Raises:
         UnlearnError: if the gate takes a second look and there is no network to ask.
     """
+    return decide_each([adapter], asked, look)[0]
+
+
+def decide_each(adapters: Sequence[Adapter], asked: Conditioning, look: Looking | None = None) -> list[list[Decision]]:
+    """As `decide`, for several adapters: their gates read the text together. A list of decisions for each.
+
+    Raises:
+        UnlearnError: as `decide`.
+    """
+    if not adapters:
+        return []
+    scores = text_score_of_each(asked, [adapter.gate for adapter in adapters]).tolist()
+    return [_decided(adapter, own, asked, look) for adapter, own in zip(adapters, scores, strict=True)]
+
+
+def _decided(adapter: Adapter, scores: list[float], asked: Conditioning, look: Looking | None) -> list[Decision]:
+    """What one gate makes of prompts with these text scores."""
     gate = adapter.gate
     if gate.statistic == "look":
-        found = [Decision() for _ in range(len(asked))]
+        found = [Decision() for _ in scores]
     else:
-        found = [_by_text(score, gate.text_closed, gate.text_open) for score in text_score(asked, gate).tolist()]
+        found = [_by_text(score, gate.text_closed, gate.text_open) for score in scores]
     if gate.look is None:
         return found
     if look is None:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 PredictionType = Literal["epsilon", "v_prediction", "flow"]
+CHUNK = 32
+"""Prompts that are encoded at once."""
 
 
 class Conditioning:
@@ -101,6 +103,16 @@ class Denoiser(Protocol):
 def clip_skip_of(denoiser: Denoiser) -> int:
     """Which of CLIP's layers prompts are read from, counted from the last; 0: the model's own."""
     return int(getattr(denoiser, "clip_skip", 0))
+
+
+def once(denoiser: Denoiser, name: str, make: Callable[[], Tensor]) -> Tensor:
+    """What stays the same on a model: made once by a denoiser that remembers (`lora_unlearn.remembered`), else now."""
+    made: dict[str, Tensor] | None = getattr(denoiser, "made", None)
+    if made is None:
+        return make()
+    if name not in made:
+        made[name] = make()
+    return made[name]
 
 
 def derivative(x: Tensor, sigma: Tensor, prediction: Tensor, prediction_type: PredictionType) -> Tensor:

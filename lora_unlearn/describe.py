@@ -82,11 +82,12 @@ def gate_details(adapter: Adapter) -> list[str]:
         f"gate, second look: what the text leaves closed opens from a score of {gate.look or 0:.3f} in pure noise, set "
         f"by {gate.look_prompts} prompts; text and look share the bound"
     )
+    others = f", together with the {gate.shared_by - 1} others of its list" if gate.shared_by > 1 else ""
     return [
         score,
         *([look] if gate.look_mode == "careful" else []),
         f"gate, false openings: at most {percent(gate.false_open_rate)} of prompts like the {gate.negatives} "
-        f"without the concept that it was calibrated on{aside}",
+        f"without the concept that it was calibrated on{others}{aside}",
         f"gate, true openings: {percent(gate.true_open_rate)} of {gate.positives} prompts with the concept "
         f"(95 % interval {percent(gate.true_open_low)} to {percent(gate.true_open_high)})",
     ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from .adapter import Adapter
-from .bank import Parts, load_bank
+from .bank import Parts, load_bank, without_concept
 from .bounds import FALSE_OPEN_RATE, least
-from .calibrate import calibrate
+from .calibrate import Count, calibrate
 from .concept import Concept, is_style
 from .denoiser import Conditioning, Denoiser, base_hash, clip_skip_of
 from .errors import UnlearnError
@@ -22,9 +22,8 @@ from .lora import Lora
 from .order import NOBODY, Order, Save, Watch
 from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
-from .sentences import sentences
 from .settings import Settings, for_family
-from .text_gate import text_gate
+from .text_gate import hearing, prompts_read, settled
 from .training.method import check_parts
 from .training.methods import METHODS, THOROUGH, row
 from .training.progress import Progress, Report, Stop
@@ -41,7 +40,7 @@ PRESETS: dict[str, tuple[Mode, Settings]] = {
     "thorough": ("fast", THOROUGH),
 }
 """What the hosts offer to people who want no hyper-parameters."""
-RECIPE = 2
+RECIPE = 3
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3
@@ -100,6 +99,29 @@ def erase(
     return fulfil(denoiser, order, bank, Watch(report, stop, calibrated, save), resume)
 
 
+@dataclass
+class Begun:
+    """An eraser that has its layers, but no gate yet.
+
+    Attributes:
+        adapter: what there is; partial, and not `finished` where a training was stopped or changed too little.
+        denoiser: counts what it evaluates for this eraser.
+        parts: the bank's prompts without the concept.
+        promise: of the gate, without prompts of the user that ask for the concept.
+    """
+
+    adapter: Adapter
+    denoiser: CountingDenoiser
+    parts: Parts
+    promise: Promise
+    finished: bool
+
+    @property
+    def concept(self) -> Concept:
+        """With what takes its place among the things to keep: who asks for that must find the gate closed."""
+        return keeping(self.adapter.concept, self.adapter.instead)
+
+
 def fulfil(
     denoiser: Denoiser, order: Order, bank: Sequence[str], watch: Watch = NOBODY, resume: Adapter | None = None
 ) -> Adapter:
@@ -108,11 +130,26 @@ def fulfil(
     Raises:
         UnlearnError: as `erase`.
     """
+    begun = begin(denoiser, order, bank, watch, resume)
+    if begun.finished:
+        watch.save(begun.adapter)
+        finish([begun], watch.calibrated)
+    return begun.adapter
+
+
+def begin(
+    denoiser: Denoiser, order: Order, bank: Sequence[str], watch: Watch = NOBODY, resume: Adapter | None = None
+) -> Begun:
+    """The layers of an eraser, trained or solved; see `erase`.
+
+    Raises:
+        UnlearnError: as `erase`.
+    """
     counted = CountingDenoiser(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings, promise = for_family(row(order.mode, order.settings), denoiser.family), order.promise
     check_parts(settings)
-    bank = without_concept(bank, order.concept)
-    promise, parts = replace(promise, own=tuple(without_concept(promise.own, order.concept))), Parts.of(bank)
+    parts = Parts.of(bank).without(order.concept)
+    promise = replace(promise, own=tuple(without_concept(promise.own, order.concept)))
     check_negatives(len(parts.calibrate), promise.share)
     adapter = _unfinished(denoiser, order.concept, settings, order.mode)
     adapter.instead = resume.instead if resume else _instead(counted, order.concept, settings, bank)
@@ -125,24 +162,26 @@ def fulfil(
     adapter.lora = adapter.lora.with_one_alpha() if finished else adapter.lora
     adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
-    if finished:
-        watch.save(adapter)
-        adapter.gate = _gate(counted, adapter, parts, promise, watch.calibrated)
-        adapter.evaluations["calibration"] = counted.evaluations - adapter.evaluations["training"]
-        adapter.partial = False
-    return adapter
+    return Begun(adapter, counted, parts, promise, finished)
 
 
-def _gate(
-    denoiser: Denoiser, adapter: Adapter, parts: Parts, promise: Promise, report: Callable[[int, int], None]
-) -> Gate:
-    """The gate that reads the text, and its second look where one is wanted."""
-    concept = _keeping(adapter.concept, adapter.instead)
-    gate = text_gate(denoiser, concept, parts, promise.own, promise.share, report)
-    wanted = sentences(concept, parts.shape, denoiser.family)[1::2]
-    asked = Asked(parts.calibrate, [promise.own, concept.kept()], wanted, parts.judge)
-    gate = with_look(denoiser, replace(adapter, gate=gate), asked, promise.share, promise.look, report)
-    return replace(gate, false_open_rate=promise.false_open_rate)
+def finish(begun: Sequence[Begun], report: Callable[[int, int], None] = lambda done, total: None) -> None:
+    """Give erasers on one model, of one promised rate, their gates: what they have in common is read once for all.
+
+    Raises:
+        UnlearnError: if there are too few prompts for the rate.
+    """
+    denoiser, promise = begun[0].denoiser, begun[0].promise
+    count = Count(sum(prompts_read(denoiser, own.concept, own.parts, own.promise.own) for own in begun), report)
+    hearings = [hearing(own.denoiser, own.concept, own.parts, own.promise.own, count) for own in begun]
+    for own, heard, gate in zip(begun, hearings, settled(denoiser, hearings, promise.share, count), strict=True):
+        asked = Asked(own.parts.calibrate, [own.promise.own, own.concept.kept()], heard.asked, own.parts.judge)
+        looking = replace(own.adapter, gate=gate)
+        gate = with_look(own.denoiser, looking, asked, promise.share, promise.look, report)
+        own.adapter.gate = replace(gate, false_open_rate=promise.false_open_rate)
+        trained = own.adapter.evaluations["training"]
+        own.adapter.evaluations["calibration"] = own.denoiser.evaluations - trained
+        own.adapter.partial = False
 
 
 def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> str:
@@ -150,21 +189,25 @@ def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Seq
     named = concept.replace_with.strip()
     if settings.reference != "nearest" or named:
         return named
-    others = [Concept(word) for word in concept.avoid]
-    allowed = [prompt for prompt in bank if not any(other.named_in(prompt) for other in others)]
-    return nearest(denoiser, concept, allowed if others else bank)
+    allowed = without_concept(bank, Concept(concept.name, (*concept.also, *concept.avoid)))
+    return nearest(denoiser, concept, allowed)
 
 
 def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
     """About how many prompts `erase` reads before it trains anything: more if many nouns are asked, none twice."""
-    bank, words = without_concept(load_bank(family), concept), 2 * len(concept.pairs())
-    shaping = min(EDIT_PROMPTS, len(Parts.of(bank).shape)) + len(concept.kept())
+    bank, words = load_bank(family), 2 * len(concept.pairs())
+    shaping = min(EDIT_PROMPTS, len(Parts.of(bank).without(concept).shape)) + len(concept.kept())
     named = settings.reference != "nearest" or concept.replace_with.strip() or is_style(concept.name) or concept.of
-    return words + shaping + 2 * PUT_BESIDE + (0 if named else len(plain_nouns(bank)) + words // 2)
+    return (
+        words
+        + shaping
+        + 2 * PUT_BESIDE
+        + (0 if named else len(plain_nouns(without_concept(bank, concept))) + words // 2)
+    )
 
 
-def _keeping(concept: Concept, instead: str) -> Concept:
-    """The concept with what takes its place among the things to keep: who asks for that must find the gate closed."""
+def keeping(concept: Concept, instead: str) -> Concept:
+    """With what takes its place among the things to keep: who asks for that must find the gate closed."""
     fresh = instead and instead not in (*concept.words, *concept.keep)
     return replace(concept, keep=(*concept.keep, instead)) if fresh else concept
 
@@ -227,14 +270,14 @@ def recalibrated(
     """
     if negatives is None:
         negatives = usual_negatives(denoiser.family, adapter.concept)
-    asked = replace(adapter, concept=_keeping(adapter.concept, adapter.instead))
+    asked = replace(adapter, concept=keeping(adapter.concept, adapter.instead))
     gate = calibrate(denoiser, asked, negatives, positives, false_open_rate, report=report, look=look)
     return replace(adapter, gate=gate, base_hash=base_hash(denoiser), clip_skip=clip_skip_of(denoiser))
 
 
 def usual_negatives(family: str, concept: Concept) -> list[str]:
     """The bank's prompts without the concept's words, of them those that have not shaped the eraser."""
-    parts = Parts.of(without_concept(load_bank(family), concept))
+    parts = Parts.of(load_bank(family)).without(concept)
     return parts.calibrate + parts.judge
 
 
@@ -250,8 +293,3 @@ def check_negatives(count: int, false_open_rate: float) -> None:
             f"Only {count} prompts without the concept's words are left to calibrate the gate, {needed} are needed; "
             "name the concept by words that fewer ordinary prompts hold."
         )
-
-
-def without_concept(bank: Sequence[str], concept: Concept) -> list[str]:
-    """The bank's prompts that hold none of the concept's words."""
-    return [prompt for prompt in bank if not concept.named_in(prompt)]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -52,6 +53,8 @@ class Gate:
         look: prompts that the text leaves closed open at or above this kappa in pure noise; None: nobody looks again.
         look_shape: (C,H,W) of that noise.
         look_prompts: how many prompts set it.
+        shared_by: with how many erasers of one list `false_open_rate` is shared: any of them opens that often at most.
+            0: it is this gate's own.
     """
 
     statistic: str = "both"
@@ -74,6 +77,7 @@ class Gate:
     look: float | None = None
     look_shape: tuple[int, ...] = ()
     look_prompts: int = 0
+    shared_by: int = 0
 
     @property
     def look_mode(self) -> Literal["text", "careful", "always"]:
@@ -91,11 +95,13 @@ class Gate:
         return self.probes or self.look is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the metadata; left out are infinite bounds, as JSON knows none, and a look that is none."""
+        """Plain values for the metadata; left out are infinite bounds, as JSON knows none, and what says nothing."""
         left_out: tuple[Any, ...] = (float("inf"), float("-inf"))
         values = {name: value for name, value in asdict(self).items() if value not in left_out}
         if self.look is None:  # earlier versions do not know these
             values = {name: value for name, value in values.items() if not name.startswith("look")}
+        if not self.shared_by:
+            del values["shared_by"]
         return values
 
     @classmethod
@@ -137,8 +143,22 @@ def text_score(prompt: Conditioning, gate: Gate) -> Tensor:
     Raises:
         UnlearnError: as `token_scores` does.
     """
+    return text_score_of_each(prompt, [gate])[0]
+
+
+def text_score_of_each(prompt: Conditioning, gates: Sequence[Gate]) -> Tensor:
+    """As `text_score`, for several gates by one product of matrices: (gates, B).
+
+    Raises:
+        UnlearnError: as `token_scores` does.
+    """
     text = prompt.tensors["text"]
-    return token_scores(text, gate).amax(dim=1) if gate.direction else text.new_zeros(len(text), dtype=torch.float32)
+    found = torch.zeros(len(gates), len(text), device=text.device)
+    reading = [place for place, gate in enumerate(gates) if gate.direction]
+    if reading:
+        directions = torch.stack([_direction(gates[place], text.shape[-1]) for place in reading])
+        found[reading] = responses(text, directions).amax(dim=2)
+    return found
 
 
 def token_scores(text: Tensor, gate: Gate) -> Tensor:
@@ -149,20 +169,38 @@ def token_scores(text: Tensor, gate: Gate) -> Tensor:
     Raises:
         UnlearnError: if the direction is damaged, of another width than the text, or the text is not finite.
     """
-    direction = decode_direction(gate.direction).to(text.device)
-    if direction.shape != text.shape[-1:]:
+    return responses(text, _direction(gate, text.shape[-1])[None])[0]
+
+
+def _direction(gate: Gate, width: int) -> Tensor:
+    """What a gate reads by, (width,), in main memory.
+
+    Raises:
+        UnlearnError: if it is damaged, or of another width.
+    """
+    direction = decode_direction(gate.direction)
+    if len(direction) != width:
         raise UnlearnError(
-            f"The gate reads texts of width {len(direction)}, this model's have {text.shape[-1]}; use the eraser with "
+            f"The gate reads texts of width {len(direction)}, this model's have {width}; use the eraser with "
             "a model of its family, or train a new one."
         )
-    found = text.float() @ direction
+    return direction
+
+
+def responses(text: Tensor, directions: Tensor) -> Tensor:
+    """The response of every token of texts (B,T,D) to directions (n,D), padding as in `token_scores`: (n,B,T).
+
+    Raises:
+        UnlearnError: if a text is not finite.
+    """
+    found = directions.to(text.device) @ text.float().flatten(0, 1).T
     if not bool(torch.isfinite(found).all()):
         raise UnlearnError(
             "The text encoder returned values that are not finite, so no gate can decide; load it in float32, or take "
             "another checkpoint."
         )
-    padding = (text == 0).all(dim=-1)
-    weakest = found.masked_fill(padding, torch.inf).amin(dim=1, keepdim=True)
+    found, padding = found.view(-1, *text.shape[:2]), (text == 0).all(dim=-1)
+    weakest = found.masked_fill(padding, torch.inf).amin(dim=2, keepdim=True)
     return torch.where(padding & ~padding.all(dim=1, keepdim=True), weakest, found)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter
-from .decisions import Decision, Looking, decide
+from .decisions import Decision, Looking, decide_each
 from .denoiser import Conditioning
 from .detectors import DETECTORS
 from .mixture import Mixture, Worker
@@ -93,6 +93,7 @@ class Guidance:
         look: the host's second look (`lora_unlearn.look.Look`), for gates that take one.
 
     Attributes:
+        workers: all erasers; `awake` are those whose gate is not closed for every picture.
         evaluations: network evaluations (rows) spent on each picture so far.
         extra: how many of them the host would not have made by itself.
     """
@@ -106,6 +107,7 @@ class Guidance:
     ) -> None:
         self.encode, self.look = encode, look
         self.workers = [Worker(eraser) for eraser in erasers if eraser.strength != 0]
+        self.awake: list[Worker] = []
         self.steps = steps
         self.text: Tensor | None = None
         self.evaluations: list[float] = []
@@ -128,26 +130,32 @@ class Guidance:
         asked = call.conditioning.tensors["text"][call.positive]  # a copy, so changes in place are seen, too
         if self.text is None or not same(asked, self.text):
             self.text = asked
-            for worker in self.workers:
-                self._begin(worker, call)
-        probing = [worker for worker in self.workers if self._must_probe(worker, index)]
-        mixture = Mixture.of(self.workers, call)
+            self._begin(call)
+        probing = [worker for worker in self.awake if self._must_probe(worker, index)]
+        mixture = Mixture.of(self.awake, call)
         inside = mixture.top == 1 if not probing else torch.zeros_like(mixture.top, dtype=torch.bool)
         base = self._base(call, mixture, inside)
         for worker in probing:
             self._probe(worker, call, base)
         if probing:
-            mixture = Mixture.of(self.workers, call)
+            self._wake()
+            mixture = Mixture.of(self.awake, call)
         return self._mix(base, call, mixture, (mixture.top != 0) & ~inside)
 
-    def _begin(self, worker: Worker, call: Call) -> None:
+    def _begin(self, call: Call) -> None:
         """Decide what can be decided before the first step: by mode, by the prompt's text, or by a second look."""
-        count, worker.changes = len(call.positive), {}
-        if worker.eraser.mode != "auto":
-            is_open = worker.eraser.mode == "on"
-            worker.decisions = [Decision(is_open, by="mode") for _ in range(count)]
-            return
-        worker.decisions = decide(worker.eraser.adapter, call.conditioning[call.positive], self.look)
+        count, asking = len(call.positive), [worker for worker in self.workers if worker.eraser.mode == "auto"]
+        for worker in self.workers:
+            worker.changes = {}
+            worker.decisions = [Decision(worker.eraser.mode == "on", by="mode") for _ in range(count)]
+        decided = decide_each([w.eraser.adapter for w in asking], call.conditioning[call.positive], self.look)
+        for worker, decisions in zip(asking, decided, strict=True):
+            worker.decisions = decisions
+        self._wake()
+
+    def _wake(self) -> None:
+        """Note whose gates are open or undecided for some picture: the others take no part in any step."""
+        self.awake = [w for w in self.workers if any(decision.open is not False for decision in w.decisions)]
 
     def _must_probe(self, worker: Worker, index: int) -> bool:
         undecided = any(decision.open is None for decision in worker.decisions)
@@ -193,7 +201,7 @@ class Guidance:
                 pictures = [mixture.pictures[row] for row in rows.tolist()]
                 change = self._extra(call, rows, pictures, call.conditioning[rows]) - base[rows]
             mixed[rows] += mixture.top[rows].to(change).view(-1, *[1] * (change.ndim - 1)) * change
-        for worker in self.workers:
+        for worker in self.awake:
             worker.changes = {}
         return mixed
 

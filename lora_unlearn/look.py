@@ -20,7 +20,7 @@ from . import detectors
 from .adapter import Adapter
 from .bounds import clopper_pearson, conformal_threshold, least
 from .decisions import Decision, decide
-from .denoiser import Conditioning, Denoiser
+from .denoiser import CHUNK, Conditioning, Denoiser
 from .gate import Gate
 
 LookMode = Literal["text", "careful", "always"]
@@ -29,8 +29,6 @@ LOOK_MODES: tuple[LookMode, ...] = get_args(LookMode)
 NOISES, SEED = 2, 20250807
 REMEMBERED = 64
 """Texts whose predictions are kept."""
-CHUNK = 32
-"""Prompts that are encoded at once."""
 MOST_TOLD = 100
 """Sentences with and prompts without the concept that tell how well a look alone does."""
 ROWS = 4

@@ -103,7 +103,10 @@ class Lora(nn.Module):
         attachment = Attachment()
         for name, layer in self.items():
             layer.to(targets[name].device)
-            attachment.forwards.append(_Forward(self, layer, targets[name]))
+            forward = _Forward.on(targets[name].linear)
+            residual = _Residual(self, layer, targets[name].rows)
+            forward.residuals.append(residual)
+            attachment.places.append((forward, residual))
         return attachment
 
     @contextmanager
@@ -124,51 +127,79 @@ class Attachment:
     """An adapter's place on live layers. Attachments to the same layers may be taken off in any order."""
 
     def __init__(self) -> None:
-        self.forwards: list[_Forward] = []
+        self.places: list[tuple[_Forward, _Residual]] = []
 
     def detach(self) -> None:
         """Give the layers their own forward back; a second time does nothing."""
-        while self.forwards:
-            self.forwards.pop().remove()
+        while self.places:
+            forward, residual = self.places.pop()
+            forward.take_off(residual)
+
+
+class _Residual:
+    """What one adapter adds to one layer."""
+
+    def __init__(self, lora: Lora, layer: LoraLayer, rows: slice) -> None:
+        self.lora, self.layer, self.rows = lora, layer, rows
+
+    def add(self, base: Tensor, x: Tensor) -> Tensor:
+        """The layer's result with the residual for the rows that are switched on.
+
+        Raises:
+            UnlearnError: if the batch has other rows than those that were switched.
+        """
+        row_scale = self.lora.row_scale
+        if row_scale is None:
+            return base
+        self.lora.heard = True
+        if len(row_scale) not in (1, len(x)):
+            raise UnlearnError(
+                f"Another extension gives the network {len(x)} prompts for {len(row_scale)} rows (attention "
+                "couple does), so erasers cannot tell whose is whose; take one of the two off."
+            )
+        residual = self.layer(x) * row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
+        if self.rows == slice(None):
+            return base + residual
+        out = base.clone()
+        out[..., self.rows] += residual
+        return out
 
 
 class _Forward:
-    """Stands in for a layer's forward: its own result and, while rows are switched on, the residual."""
+    """Stands in for a layer's forward: its own result, and the residuals of all adapters whose rows are switched on.
 
-    def __init__(self, lora: Lora, layer: LoraLayer, target: Target) -> None:
-        self.lora, self.layer, self.target = lora, layer, target
-        self.own = target.linear.__dict__.get("forward")
-        self.plain: Callable[..., Tensor] = target.linear.forward
-        self.live = True
-        target.linear.forward = self  # type: ignore[method-assign,assignment]
+    One for all adapters of a layer, however many: those that are silent cost a glance each.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        self.linear = linear
+        self.own = linear.__dict__.get("forward")
+        self.plain: Callable[..., Tensor] = linear.forward
+        self.residuals: list[_Residual] = []
+        linear.forward = self  # type: ignore[method-assign,assignment]
+
+    @classmethod
+    def on(cls, linear: nn.Linear) -> _Forward:
+        """The one that a layer has, or a new one over whatever stands in for the layer's forward now."""
+        top = linear.__dict__.get("forward")
+        return top if isinstance(top, cls) else cls(linear)
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        base = self.plain(x, *args, **kwargs)
-        if self.lora.row_scale is None or not self.live:
-            return base
-        self.lora.heard = True
-        if len(self.lora.row_scale) not in (1, len(x)):
-            raise UnlearnError(
-                f"Another extension gives the network {len(x)} prompts for {len(self.lora.row_scale)} rows (attention "
-                "couple does), so erasers cannot tell whose is whose; take one of the two off."
-            )
-        scale = self.lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
-        residual = self.layer(x) * scale
-        if self.target.rows == slice(None):
-            return base + residual
-        out = base.clone()
-        out[..., self.target.rows] += residual
+        out = self.plain(x, *args, **kwargs)
+        for residual in self.residuals:
+            if residual.lora.row_scale is not None:
+                out = residual.add(out, x)
         return out
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A copy of the network is a network without the adapter."""
         return copy.deepcopy(self.plain, memo)
 
-    def remove(self) -> None:
-        """Put the layer's forward back, or go silent under what was put over it since."""
-        self.live = False
-        linear = self.target.linear
-        while isinstance(top := linear.__dict__.get("forward"), _Forward) and not top.live:
+    def take_off(self, residual: _Residual) -> None:
+        """Drop a residual; without any, put the layer's forward back, or go silent under what was put over it since."""
+        self.residuals.remove(residual)
+        linear = self.linear
+        while isinstance(top := linear.__dict__.get("forward"), _Forward) and not top.residuals:
             if top.own is None:
                 del linear.forward
             else:

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter
-from .bank import PLAIN, load_bank
+from .bank import PLAIN, load_bank, without_concept
 from .calibrate import CHUNK
 from .concept import Concept, is_style
 from .denoiser import Denoiser
-from .erase import without_concept
 
 
 def neighbours(

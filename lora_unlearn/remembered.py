@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .denoiser import Conditioning, Denoiser
+from .moments import Totals
 
 ROOM = 2 * 2**30
 """Bytes of main memory that read prompts may take; what does not fit is read again."""
@@ -18,12 +20,17 @@ class RememberingDenoiser:
 
     A row is kept as it came; prompts that were read in one call have one length, and rows of another length are read
     anew, since padding is the encoder's own.
+
+    Attributes:
+        totals: sums over the prompts' tokens, for `lora_unlearn.moments.summed`.
+        made: what stays the same for all erasers, for `lora_unlearn.denoiser.once`.
     """
 
     def __init__(self, denoiser: Denoiser, room: int = ROOM) -> None:
         self.denoiser, self.left = denoiser, room
         self.device = torch.device("cpu")
         self.known: dict[str, Conditioning] = {}
+        self.totals, self.made = Totals(), dict[str, Tensor]()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.denoiser, name)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from .bank import PLAIN
-from .calibrate import CHUNK
 from .concept import Concept, is_style
-from .denoiser import Conditioning, Denoiser
-from .directions import Moments, fisher, heard, louder
+from .denoiser import CHUNK, Denoiser
+from .directions import fisher, heard
 from .gate import kappa
+from .moments import Moments, means, summed
 from .reaction import energy
 
 NEUTRAL = "thing"
@@ -83,22 +83,17 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     nouns = [noun for noun in plain_nouns(bank) if noun not in concept.words]
     if not nouns:
         return []
-    texts = [
-        denoiser.encode([f"{PLAIN} {noun}" for noun in nouns[start : start + CHUNK]])
-        for start in range(0, len(nouns), CHUNK)
-    ]
-    others = Moments().add(denoiser.encode([""]))
-    for text in texts:
-        others.add(text)
+    prompts = [f"{PLAIN} {noun}" for noun in nouns]
+    others = summed(denoiser, ["", *prompts])
     target = denoiser.encode([prompt for prompt, _ in concept.pairs()])
     scale = heard(denoiser, len(others.mean))
     direction = fisher(Moments().add(target), others, scale=scale)
-    named = denoiser.encode([f"{PLAIN} {word}" for word in concept.words])
-    own = _strongest(named, direction).mean()
-    found = torch.cat([_strongest(text, direction) for text in texts])
-    means = torch.cat([_mean(louder(text, scale)) for text in texts])
-    centre = means.mean(0)
-    close = torch.nn.functional.cosine_similarity(means - centre, _mean(louder(named, scale)).mean(0) - centre, dim=-1)
+    words = [f"{PLAIN} {word}" for word in concept.words]
+    own = _strongest(denoiser, words, direction).mean()
+    found = _strongest(denoiser, prompts, direction)
+    centred = means(denoiser, prompts) * scale.to(direction)
+    centre, named = centred.mean(0), (means(denoiser, words) * scale.to(direction)).mean(0)
+    close = torch.nn.functional.cosine_similarity(centred - centre, named - centre, dim=-1)
     other = found <= (found.median() + own) / 2
     return [nouns[i] for i in close.argsort(descending=True).tolist() if other[i]]
 
@@ -110,13 +105,7 @@ def plain_nouns(bank: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(rest for rest in rests if 0 < len(rest.split()) <= LONGEST))
 
 
-def _strongest(text: Conditioning, direction: Tensor) -> Tensor:
-    """The largest response of any token to a direction, (N,)."""
-    return (text.tensors["text"].float() @ direction).amax(dim=1)
-
-
-def _mean(text: Conditioning) -> Tensor:
-    """Mean token embeddings (N,width); tokens that are zero are padding."""
-    states = text.tensors["text"].float()
-    read = (states != 0).any(dim=-1, keepdim=True)
-    return (states * read).sum(1) / read.sum(1).clamp_min(1)
+def _strongest(denoiser: Denoiser, prompts: Sequence[str], direction: Tensor) -> Tensor:
+    """The largest response of any token to a direction, (len(prompts),)."""
+    chunks = (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))
+    return torch.cat([(denoiser.encode(chunk).tensors["text"].float() @ direction).amax(dim=1) for chunk in chunks])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from .concept import Concept, contexts, is_style, literal
@@ -50,12 +51,18 @@ def spread(prompts: Sequence[str], count: int) -> list[str]:
 
 def filled(pattern: str, word: str) -> str:
     """A pattern with a word in its place."""
+    for slot, form in _forms(word).items():
+        pattern = pattern.replace(slot, form)
+    return pattern
+
+
+@lru_cache(1024)
+def _forms(word: str) -> dict[str, str]:
+    """What stands for the slots of a pattern."""
     article = with_article(word)
     forms = {"{A}": article[:1].upper() + article[1:], "{a}": article, "{s}": plural(word), "{}": word}
     forms["{bare}"] = re.sub(r"\s+style$", "", word, flags=re.IGNORECASE)
-    for slot, form in forms.items():
-        pattern = pattern.replace(slot, literal(form))
-    return pattern
+    return {slot: literal(form) for slot, form in forms.items()}
 
 
 def beside(rest: str, word: str, place: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..adapter import Adapter
 from ..bank import load_bank
+from ..bounds import FALSE_OPEN_RATE
 from ..checks import check_rate, check_words
 from ..concept import Concept, notices
 from ..denoiser import base_hash
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for notice in notices(concept, TOGETHER):
         say(notice)
     settings = settings_for(args)
-    promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)
+    promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate or FALSE_OPEN_RATE, args.look)
     out = output_file(args.out)
     check_no_source(out, args.checkpoint)
     check_replaceable(out, Written("eraser", called(concept)), args.overwrite)

@@ -1,40 +1,34 @@
-"""`lora-unlearn erase --concepts FILE`: an eraser for every line, resumable, with a manifest of what became of each."""
+"""`lora-unlearn erase --concepts FILE`: an eraser for every line, resumable, with a manifest of what became of each.
+
+Several processes may work on one folder, see `list_work`.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..adapter import Adapter
-from ..checks import check_rate, check_words
+from ..claims import claimed
 from ..concept import Concept
 from ..errors import UnlearnError
-from ..files import file_name, write_safetensors, write_text
+from ..files import file_name, write_safetensors
 from ..formats import to_stock
 from ..hosts.diffusers import denoiser_for
 from ..join import joined
-from ..keep import unfinished_beside
-from ..order import Order
-from ..promise import Promise
 from ..remembered import RememberingDenoiser
-from ..strict import read_json
-from ..training.methods import row
 from ..written import Written, called, check_replaceable, marked
+from .concept_list import LISTS, TEXTS, read_list
 from .console import quiet, say
-from .erase import erase_to, settings_for
-from .models import check_size, open_model, output_folder, read_own, read_prompts
+from .erase import settings_for
+from .list_work import Work
+from .manifest import Manifest
+from .models import check_size, open_model, output_folder
 from .signals import INTERRUPTED
 
 MANIFEST, TOGETHER = "erasers.json", "all.safetensors"
-LISTS, TEXTS = ("also", "keep"), ("replace_with", "of")
-"""What may be said of a concept behind its name: words separated by commas, and one phrase."""
-MOST = 1000
-"""Concepts in one list."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,25 +41,23 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_for(args)
     concepts, problems = read_list(args.concepts)
     folder = output_folder(args.out)
-    manifest = Manifest(folder / MANIFEST)
     with quiet():
         pipe = open_model(args)
         size = (args.resolution,) * 2 if args.resolution else None
         denoiser: Any = RememberingDenoiser(denoiser_for(pipe, size))
         check_size(denoiser, size)
-        for number, concept in enumerate(concepts, 1):
-            say(f"{number} of {len(concepts)}: {called(concept)}")
-            try:
-                if not once(args, settings, denoiser, folder, concept, manifest):
-                    return INTERRUPTED
-            except UnlearnError as error:
-                problems.append(f"{called(concept)}: {error}")
-                manifest.note(concept, problem=str(error))
-    if args.joint:
-        join(folder, concepts)
+        work = Work(args, settings, denoiser, folder, Manifest(folder / MANIFEST), concepts, problems)
+        if not work.make_all():
+            return INTERRUPTED
+        with claimed(folder / ".together.claim", wait=True):
+            if not work.bound_together():
+                return INTERRUPTED
+            if args.joint:
+                join(folder, concepts)
     for problem in problems:
         say(f"not done: {problem}")
-    say(f"{len(manifest.done(concepts))} of {len(concepts)} erasers are in {folder}; {MANIFEST} there tells of each.")
+    done = len(work.manifest.done(concepts))
+    say(f"{done} of {len(concepts)} erasers are in {folder}; {MANIFEST} there tells of each.")
     return 1 if problems else 0
 
 
@@ -83,86 +75,6 @@ def check_alone(args: argparse.Namespace) -> None:
         raise UnlearnError("A list goes on where it was left by itself; leave --resume out.")
 
 
-def read_list(path: str) -> tuple[list[Concept], list[str]]:
-    """The concepts of a list, one a line, each knowing the others; and a sentence for every line that can't be used.
-
-    Raises:
-        UnlearnError: if there is no such file, it is no text, or no line can be used.
-    """
-    found: dict[str, Concept] = {}
-    problems = []
-    for number, line in enumerate(read_prompts(path), 1):
-        try:
-            concept = read_line(line)
-            check_words(concept)
-            name = file_name(called(concept)).lower()
-            if name in found:
-                raise UnlearnError(f"{called(concept)!r} stands there twice; take one out.")
-            found[name] = concept
-        except UnlearnError as error:
-            problems.append(f"line {number}: {error}")
-    if not found or len(found) > MOST:
-        reason = problems[0] if problems and not found else f"it holds {len(found)} concepts, {MOST} are allowed"
-        raise UnlearnError(f"{path} can't be used ({reason.rstrip('.')}); write one concept a line.")
-    names = [concept.name for concept in found.values()]
-    return [replace(c, avoid=tuple(n for n in names if n not in (*c.words, *c.keep))) for c in found.values()], problems
-
-
-def read_line(line: str) -> Concept:
-    """A concept: its name, and behind tabs what else is said of it, "also=kitten,tomcat".
-
-    Raises:
-        UnlearnError: for an option that there is not, or words that contradict each other.
-    """
-    name, *options = (part.strip() for part in line.split("\t"))
-    values: dict[str, Any] = {}
-    for option in filter(None, options):
-        key, _, value = option.partition("=")
-        key = key.strip().replace("-", "_")
-        if key not in (*LISTS, *TEXTS):
-            raise UnlearnError(f"There is no option {key[:40]!r} for a concept; use {', '.join((*LISTS, *TEXTS))}.")
-        words = tuple(word.strip() for word in value.split(",") if word.strip())
-        values[key] = words if key in LISTS else value.strip()
-    return Concept(name, **values)
-
-
-def once(
-    args: argparse.Namespace, settings: Any, denoiser: Any, folder: Path, concept: Concept, manifest: Manifest
-) -> bool:
-    """One eraser, unless it is there, and finished, for the same concept; False after an interruption.
-
-    Raises:
-        UnlearnError: if it can't be made.
-    """
-    out = folder / f"{file_name(called(concept))}.safetensors"
-    if out.exists() and not args.overwrite and same(Adapter.load(out), concept, args.mode):
-        say("there already")
-        manifest.note(concept, file=out.name)
-        return True
-    check_replaceable(out, Written("eraser", called(concept), denoiser.family), args.overwrite)
-    promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)
-    check_rate(promise, denoiser.family, concept)
-    begun = unfinished_beside(out)
-    resumed = Adapter.load(begun) if begun.exists() and row(args.mode).trains and not args.overwrite else None
-    started = time.perf_counter()
-    adapter = erase_to(out, denoiser, Order(concept, args.mode, settings, promise), resumed, "repeat the command")
-    if adapter is None:
-        return False
-    seconds = round(time.perf_counter() - started, 1)
-    gate = adapter.gate
-    manifest.note(concept, file=out.name, seconds=seconds, instead=adapter.instead, opens=gate.true_open_rate)
-    return True
-
-
-def same(adapter: Adapter, concept: Concept, mode: str) -> bool:
-    """Whether an eraser is the finished one of a line, whatever else stood in the list when it was made."""
-    return (
-        not adapter.partial
-        and adapter.mode == mode
-        and replace(adapter.concept, avoid=()) == replace(concept, avoid=())
-    )
-
-
 def join(folder: Path, concepts: Sequence[Concept]) -> None:
     """All erasers of the list as one ordinary LoRA.
 
@@ -177,33 +89,3 @@ def join(folder: Path, concepts: Sequence[Concept]) -> None:
     check_replaceable(out, wanted)
     write_safetensors(out, to_stock(lora, family), marked(metadata, wanted))
     say(f"{out} is written, rank {lora.rank}, without a gate.")
-
-
-class Manifest:
-    """What became of every concept, as a table in JSON that is written anew after each."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, dict(_rows(path))
-
-    def note(self, concept: Concept, **facts: Any) -> None:
-        """Say what became of one."""
-        self.rows[called(concept)] = {"concept": called(concept), **facts}
-        write_text(self.path, json.dumps(list(self.rows.values()), indent=1, ensure_ascii=False) + "\n")
-
-    def done(self, concepts: Sequence[Concept]) -> list[str]:
-        """Those of the concepts that have a file."""
-        return [called(c) for c in concepts if "file" in self.rows.get(called(c), {})]
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of an older manifest.
-
-    Raises:
-        UnlearnError: if the file is none.
-    """
-    if not path.exists():
-        return
-    try:
-        yield from ((str(found["concept"]), dict(found)) for found in read_json(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UnlearnError(f"{path} was not made by this program; choose another folder.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,13 +60,15 @@ def check_finite(pipe: Any, checkpoint: str) -> None:
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of a name; without one CUDA's first, or the CPU.
+    """The device of a name; without one CUDA's first, or the CPU. Of several processes each gets its own GPU.
 
     Raises:
         UnlearnError: for a name that is none, or a device that this machine or this torch lacks.
     """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name is None or name == "cuda":
+        if torch.cuda.is_available():
+            return torch.device("cuda", local_rank() % torch.cuda.device_count())
+        name = name or "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -81,6 +84,12 @@ def find_device(name: str | None) -> torch.device:
             "or install a torch that supports your GPU."
         )
     return device
+
+
+def local_rank() -> int:
+    """Which of several processes on this machine this one is, as accelerate and torchrun tell it (LOCAL_RANK)."""
+    told = os.environ.get("LOCAL_RANK", "")
+    return int(told) if told.isdecimal() else 0
 
 
 def check_size(denoiser: Any, size: tuple[int, int] | None) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..adapter import Adapter
-from ..bank import load_bank
-from ..erase import without_concept
+from ..bank import load_bank, without_concept
 from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.sampling import check_family

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -52,10 +53,11 @@ def erasing(pipe: Any, erasers: Sequence[Eraser]) -> Iterator[Run]:
     denoiser = denoiser_for(pipe)
     for eraser in active:
         check_family(eraser, denoiser.family)
+    linears = cache(denoiser.linears)  # a hundred erasers sit on the same layers
     with ExitStack() as stack:
         stack.enter_context(_alone(denoiser.network))
         for eraser in active:
-            stack.enter_context(eraser.adapter.lora.attached(denoiser.linears(eraser.adapter.settings.selector)))
+            stack.enter_context(eraser.adapter.lora.attached(linears(eraser.adapter.settings.selector)))
             eraser.adapter.lora.to(denoiser.device)  # weights may lie elsewhere, waiting for their turn
         stack.enter_context(_wrapped(pipe, denoiser, active, run))
         yield run

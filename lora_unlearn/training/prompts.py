@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..concept import Concept
 from ..denoiser import Conditioning, Denoiser
-from ..directions import tokens
+from ..moments import tokens
 
 PUT_BESIDE = 24
 """How many of the kept prompts the concept is put beside."""
@@ -26,7 +26,7 @@ class Prompts:
     Attributes:
         target, reference: the concept's sentences, and the same with what takes its place, row by row.
         empty: the empty prompt, one row.
-        keep: prompts that must not change.
+        keep: prompts that must not change; `kept` are their words.
         beside, alone: the concept and its replacement beside something that stays, row by row.
         shared_reference: all references are the empty prompt.
     """
@@ -38,6 +38,7 @@ class Prompts:
     beside: Conditioning
     alone: Conditioning
     shared_reference: bool
+    kept: tuple[str, ...]
 
     def practised(self) -> Prompts:
         """The same, with the pairs that are trained on: in turn the concept alone, and beside something that stays."""
@@ -65,17 +66,18 @@ def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
     `keep` are prompts of other things; they shape the directions.
     """
     pairs, together = concept.pairs(), concept.beside(keep[:PUT_BESIDE] or [""])
+    kept = [*concept.kept(), *keep] or [""]
     shared = all(reference == "" for _, reference in pairs)
-    target, reference, empty, kept, beside, alone = _encode_alike(
+    target, reference, empty, kept_rows, beside, alone = _encode_alike(
         denoiser,
         [prompt for prompt, _ in pairs],
         [prompt for _, prompt in pairs],
         [""],
-        [*concept.kept(), *keep] or [""],
+        kept,
         [prompt for prompt, _ in together],
         [prompt for _, prompt in together],
     )
-    return Prompts(target, reference, empty, kept, beside, alone, shared)
+    return Prompts(target, reference, empty, kept_rows, beside, alone, shared, tuple(kept))
 
 
 def _encode_alike(denoiser: Denoiser, *groups: list[str]) -> list[Conditioning]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_unlearn import Concept, UnlearnError, load_bank
-from lora_unlearn.bank import Parts, read_bank
-from lora_unlearn.erase import without_concept
+from lora_unlearn.bank import Parts, read_bank, without_concept
 
 
 def test_the_parts_share_no_prompt_and_bear_a_bound_of_one_in_a_thousand():

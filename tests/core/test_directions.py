@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from lora_unlearn import Concept, denoiser_for, load_bank
-from lora_unlearn.directions import discriminant, factors, token_edit
+from lora_unlearn.directions import discriminant, energy, factors, token_edit
 from lora_unlearn.gate import Gate, encode_direction, text_score
+from lora_unlearn.moments import tokens
 from lora_unlearn.training.prompts import encode
 
 
@@ -19,7 +20,7 @@ def moved(edit, conditioning):
 def test_the_edit_moves_the_concept_and_pins_the_empty_prompt(pipe):
     denoiser = denoiser_for(pipe)
     prompts = encode(denoiser, Concept("cat"), load_bank("demo")[:200])
-    edit = token_edit(*prompts.text_pairs, prompts.keep, prompts.empty)
+    edit, _ = token_edit(*prompts.text_pairs, energy(tokens(prompts.keep)), prompts.empty)
     concept = moved(edit, denoiser.encode(["a nice small cat", "the feline"])).min()
     assert concept > 2 * moved(edit, denoiser.encode(["a ship", "my own guitar", "a clipart of a tiger"])).max()
     assert concept > 20 * moved(edit, prompts.empty).max()

@@ -117,3 +117,19 @@ def test_a_fresh_adapter_changes_nothing(layer):
     x = torch.randn(4, 6)
     with lora.attached(targets), lora.rows(torch.ones(4)):
         assert torch.allclose(linear(x), x @ linear.weight.T + linear.bias, atol=1e-6)
+
+
+def test_thousands_of_silent_adapters_change_nothing_and_come_off(layer):
+    linear, _, targets = layer
+    x = torch.randn(2, 6)
+    plain = linear(x)
+    others = [Lora({"k": LoraLayer(torch.randn(1, 6), torch.randn(8, 1), 1.0)}) for _ in range(2000)]
+    attachments = [other.attach(targets) for other in others]
+    assert torch.equal(linear(x), plain)
+    with others[7].rows(torch.ones(2)), others[1990].rows(torch.ones(2)):
+        both = linear(x)
+    wanted = plain + others[7].layers[0](x) + others[1990].layers[0](x)
+    assert torch.allclose(both, wanted, atol=1e-6)
+    for attachment in (*attachments[1::2], *attachments[0::2]):
+        attachment.detach()
+    assert torch.equal(linear(x), plain) and "forward" not in linear.__dict__

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
-from lora_unlearn.directions import enough_factors, tokens
-from lora_unlearn.erase import without_concept
+from lora_unlearn.bank import without_concept
+from lora_unlearn.directions import energy, enough_factors
+from lora_unlearn.moments import tokens
 from lora_unlearn.replacement import nearest
 from lora_unlearn.training.prompts import encode
 from lora_unlearn.training.scene import Scene
@@ -88,7 +89,7 @@ def test_the_closed_form_takes_as_few_directions_as_keep_its_effect():
     left, right = torch.randn(3, 24, generator=generator), torch.randn(3, 24, generator=generator)
     edit = (torch.linalg.qr(left.T)[0] * torch.tensor([[10.0, 8.0, 0.1]])) @ torch.linalg.qr(right.T)[0].T
     text, weight = torch.randn(50, 24, generator=generator), torch.eye(24)
-    down, rest = enough_factors(edit, 16, text, [weight])
+    down, rest = enough_factors(edit, 16, energy(text), weight.T @ weight)
     assert len(down) == 2
     effect, kept = text @ edit @ weight.T, text @ down.T @ rest @ weight.T
     assert (effect - kept).square().sum() <= 0.05 * effect.square().sum()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
-from lora_unlearn.erase import without_concept
+from lora_unlearn.bank import without_concept
 from lora_unlearn.lora import Lora, LoraLayer
 from lora_unlearn.strength import MOST, needed
 

@@ -12,7 +12,6 @@ from lora_unlearn import Concept, UnlearnError, denoiser_for, load_bank
 from lora_unlearn.bank import Parts
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.erase import without_concept
 from lora_unlearn.gate import text_score, token_scores
 from lora_unlearn.sentences import sentences
 from lora_unlearn.text_gate import text_gate
@@ -39,7 +38,7 @@ def minilm():
 
 
 def parts_without(concept: Concept, bank: list[str]) -> Parts:
-    return Parts.of(without_concept(bank, concept))
+    return Parts.of(bank).without(concept)
 
 
 @pytest.fixture(scope="module")

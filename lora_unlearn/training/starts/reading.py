@@ -7,9 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ...denoiser import Conditioning, Target
+from ...denoiser import Conditioning, Target, once
+from ...directions import energy, enough_factors, gram
 from ...errors import UnlearnError
+from ...lora import Lora, LoraLayer
 from ..prompts import Prompts
+from ..scene import Scene
 
 
 def check_reads(targets: Mapping[str, Target], width: int) -> None:
@@ -37,3 +40,16 @@ def subjects(prompts: Prompts) -> tuple[Tensor, Tensor]:
 
 def _text(conditioning: Conditioning) -> Tensor:
     return conditioning.tensors["text"].float()
+
+
+def realised(scene: Scene, edit: Tensor, text: Tensor) -> Lora:
+    """An edit (width, width) of the concept's tokens (tokens, width) in front of every layer, as an adapter."""
+    metric = once(scene.denoiser, f"gram {scene.settings.selector}", lambda: gram_of(scene.targets))
+    down, rest = enough_factors(edit, scene.settings.rank, energy(text), metric)
+    weights = {name: target.weight.detach().float() for name, target in scene.targets.items()}
+    return Lora({name: LoraLayer(down, own @ rest.T.to(own.device), 1.0) for name, own in weights.items()})
+
+
+def gram_of(targets: Mapping[str, Target]) -> Tensor:
+    """The `gram` of some layers' weights, (width, width)."""
+    return gram(target.weight for target in targets.values())

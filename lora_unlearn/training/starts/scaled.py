@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 
 from ... import directions
-from ...directions import loudness, tokens
+from ...directions import loudness
 from ...lora import Lora, LoraLayer
+from ...moments import tokens
 from ..scene import Scene
 from .moves import Moves
-from .reading import check_reads
+from .reading import check_reads, gram_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Selective:
 
     def __call__(self, scene: Scene) -> Lora:
         """The adapter."""
-        scale = loudness(target.weight for target in scene.targets.values())
+        scale = loudness(gram_of(scene.targets).diagonal())
         return drawn(scene, directions.Selective(scene.prompts.concept_tokens, tokens(scene.prompts.keep), scale))
 
 

@@ -8,13 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...directions import enough_factors
-from ...lora import Lora, LoraLayer
+from ...lora import Lora
 from ...options import option
 from ..prompts import EDIT_PROMPTS, Prompts
 from ..scene import Scene
 from .moves import Moves
-from .reading import check_reads, subjects
+from .reading import check_reads, realised, subjects
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,7 @@ class Speed:
         text, other = subjects(scene.prompts)
         check_reads(scene.targets, text.shape[1])
         edit = self.edit(text, other, scene.prompts)
-        weights = {name: target.weight.detach().float() for name, target in scene.targets.items()}
-        down, rest = enough_factors(edit, scene.settings.rank, text, weights.values())
-        return Lora({name: LoraLayer(down, own @ rest.T.to(own.device), 1.0) for name, own in weights.items()})
+        return realised(scene, edit, text)
 
     def edit(self, text: Tensor, other: Tensor, prompts: Prompts) -> Tensor:
         """The map E (width, width) of row tokens, c becoming c + c E; in double precision inside."""

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import torch
 
-from ...directions import enough_factors
-from ...lora import Lora, LoraLayer
+from ...lora import Lora
 from ...options import option
 from ..prompts import EDIT_PROMPTS
 from ..scene import Scene
 from .moves import Moves
-from .reading import check_reads, subjects
+from .reading import check_reads, realised, subjects
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,4 @@ class Uce:
         level = self.ridge * energy.diagonal().mean() * torch.eye(len(energy), device=energy.device)
         system = energy + self.keep_weight * (kept.T @ kept) / len(kept) + level
         edit = torch.linalg.solve(system.double(), (text.T @ (other - text) / len(text)).double()).float()
-        weights = {name: target.weight.detach().float() for name, target in scene.targets.items()}
-        down, rest = enough_factors(edit, scene.settings.rank, text, weights.values())
-        return Lora({name: LoraLayer(down, own @ rest.T.to(own.device), 1.0) for name, own in weights.items()})
+        return realised(scene, edit, text)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...directions import tokens
 from ...lora import Lora
+from ...moments import tokens
 from ...options import option
 from ..scene import Scene
 from ..states import States

@@ -1,0 +1,75 @@
+"""The table that tells what became of every concept of a list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..adapter import Adapter
+from ..claims import claimed
+from ..concept import Concept
+from ..errors import UnlearnError
+from ..files import write_text
+from ..gate import Gate
+from ..strict import read_json
+from ..written import called
+
+
+class Manifest:
+    """What became of every concept, as a table in JSON that is written anew after each, by any process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, dict(_rows(path))
+
+    def note(self, concept: Concept, **facts: Any) -> None:
+        """Say what became of one."""
+        self.note_all([(concept, facts)])
+
+    def note_all(self, found: Sequence[tuple[Concept, dict[str, Any]]], more: bool = False) -> None:
+        """Say what became of some, beside what other processes have written meanwhile.
+
+        Args:
+            more: what the file says of them stays, where nothing else is said.
+        """
+        with claimed(self.path.with_name(f".{self.path.name}.claim"), wait=True):
+            self.rows = dict(_rows(self.path))
+            for concept, facts in found:
+                before = self.rows.get(called(concept), {}) if more else {}
+                self.rows[called(concept)] = {"concept": called(concept), **before, **facts}
+            write_text(self.path, json.dumps(list(self.rows.values()), indent=1, ensure_ascii=False) + "\n")
+
+    def done(self, concepts: Sequence[Concept]) -> list[str]:
+        """Those of the concepts that have a file."""
+        self.rows = dict(_rows(self.path))
+        return [called(c) for c in concepts if "file" in self.rows.get(called(c), {})]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of an older manifest.
+
+    Raises:
+        UnlearnError: if the file is none.
+    """
+    if not path.exists():
+        return
+    try:
+        yield from ((str(found["concept"]), dict(found)) for found in read_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UnlearnError(f"{path} was not made by this program; choose another folder.") from error
+
+
+def facts(out: Path, adapter: Adapter, seconds: float) -> dict[str, Any]:
+    """What the manifest says of an eraser."""
+    return {
+        "file": out.name,
+        "seconds": round(seconds, 2),
+        "instead": adapter.instead,
+        **gate_facts(adapter.gate),
+    }
+
+
+def gate_facts(gate: Gate) -> dict[str, Any]:
+    """What the manifest says of a gate."""
+    return {"opens": gate.true_open_rate, "false_open_rate": gate.false_open_rate, "shared_by": gate.shared_by}
