@@ -8,7 +8,16 @@ import diffusers
 import tiny
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+from transformers import (
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3Model,
+    Qwen3VLConfig,
+    Qwen3VLModel,
+)
 
 from lora_unlearn.bank import load_bank
 
@@ -73,7 +82,95 @@ def z_image():
     )  # fmt: skip
 
 
-BUILDERS = {"z_image": z_image}
+def z_image_base():
+    pipe = z_image()
+    pipe.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return pipe
+
+
+def flux2(is_distilled=False):
+    made = tokenizer()
+    return diffusers.Flux2KleinPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=diffusers.AutoencoderKLFlux2(
+            in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(WIDTH, WIDTH), norm_num_groups=8,
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        ),
+        text_encoder=qwen3(made, Qwen3ForCausalLM, layers=28), tokenizer=made,
+        transformer=diffusers.Flux2Transformer2DModel(
+            in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=3 * WIDTH, timestep_guidance_channels=16, axes_dims_rope=(4, 4, 4, 4),
+            guidance_embeds=False,
+        ),
+        is_distilled=is_distilled,
+    )  # fmt: skip
+
+
+def qwen_image():
+    made = tokenizer()
+    encoder = Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(
+            text_config=dict(
+                vocab_size=len(made), hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=3,
+                num_attention_heads=4, num_key_value_heads=2, initializer_range=0.1,
+                rope_scaling={"type": "mrope", "mrope_section": [1, 1, 2]},
+            ),
+            vision_config=dict(
+                depth=1, hidden_size=16, num_heads=2, intermediate_size=16, out_hidden_size=WIDTH,
+                fullatt_block_indexes=[0],
+            ),
+        )
+    )  # fmt: skip
+    pipe = diffusers.QwenImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=qwen_vae(),
+        text_encoder=loud(encoder), tokenizer=made,
+        transformer=diffusers.QwenImageTransformer2DModel(
+            patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=WIDTH, axes_dims_rope=(4, 6, 6),
+        ),
+    )  # fmt: skip
+    pipe.prompt_template_encode_start_idx = len(made(pipe.prompt_template_encode.split("{}")[0]).input_ids)
+    return pipe
+
+
+def krea2(is_distilled=False):
+    made = tokenizer()
+    encoder = Qwen3VLModel(
+        Qwen3VLConfig(
+            text_config=dict(
+                vocab_size=len(made), hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=4, head_dim=8,
+                num_attention_heads=4, num_key_value_heads=2, initializer_range=0.1,
+                rope_scaling={"rope_type": "default", "mrope_section": [1, 1, 2]},
+            ),
+            vision_config=dict(
+                depth=1, hidden_size=16, num_heads=2, intermediate_size=16, out_hidden_size=WIDTH,
+                deepstack_visual_indexes=[0],
+            ),
+        )
+    )  # fmt: skip
+    pipe = diffusers.Krea2Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400),
+        vae=qwen_vae(), text_encoder=loud(encoder), tokenizer=made, text_encoder_select_layers=(1, 2, 4),
+        transformer=diffusers.Krea2Transformer2DModel(
+            in_channels=16, num_layers=2, attention_head_dim=16, num_attention_heads=2, num_key_value_heads=1,
+            intermediate_size=32, timestep_embed_dim=16, text_hidden_dim=WIDTH, num_text_layers=3,
+            text_num_attention_heads=2, text_num_key_value_heads=2, text_intermediate_size=32,
+            num_layerwise_text_blocks=1, num_refiner_text_blocks=1, axes_dims_rope=(4, 6, 6),
+        ),
+        is_distilled=is_distilled,
+    )  # fmt: skip
+    pipe.prompt_template_encode_start_idx = len(made(pipe.prompt_template_encode_prefix).input_ids)
+    return pipe
+
+
+def qwen_vae():
+    return diffusers.AutoencoderKLQwenImage(
+        base_dim=8, z_dim=4, dim_mult=[1, 2], num_res_blocks=1, temperal_downsample=[False],
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    )  # fmt: skip
+
+
+BUILDERS = {"z_image": z_image, "z_image_base": z_image_base, "flux2": flux2, "qwen_image": qwen_image, "krea2": krea2}
 
 
 def new_pipeline(name):

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnlearnError
 from .flow import FlowDenoiser, FluxDenoiser, SD3Denoiser
+from .flux2 import Flux2Denoiser
+from .krea2 import Krea2Denoiser
 from .layers import inside, select
+from .qwen_image import QwenImageDenoiser
 from .unet import UNetDenoiser
 from .z_image import ZImageDenoiser
 
@@ -19,6 +22,9 @@ TRANSFORMERS: dict[str, type[FlowDenoiser]] = {
     "SD3Transformer2DModel": SD3Denoiser,
     "FluxTransformer2DModel": FluxDenoiser,
     "ZImageTransformer2DModel": ZImageDenoiser,
+    "Flux2Transformer2DModel": Flux2Denoiser,
+    "QwenImageTransformer2DModel": QwenImageDenoiser,
+    "Krea2Transformer2DModel": Krea2Denoiser,
 }
 
 

@@ -67,9 +67,14 @@ class FlowDenoiser:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C,H,W) of the states; sides are even, as the networks see patches of 2x2."""
+        """(C,H,W) of the states."""
+        return self.pipe.vae.config.latent_channels, *self.sides
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """(H,W) of the latents, even, as the networks see patches of 2x2."""
         height, width = (2 * (side // (2 * self.pipe.vae_scale_factor)) for side in self.size)
-        return self.pipe.vae.config.latent_channels, height, width
+        return height, width
 
     def timestep_options(self, steps: int) -> dict[str, Any]:
         """What the pipeline passes to its scheduler."""

@@ -28,6 +28,8 @@ STEP = 32
 """Rows are filled up to a multiple of this, so that most prompts have one length."""
 CHUNK = 16
 """Prompts that are encoded at once."""
+KEPT = 2
+"""Readings of the host's prompts that are kept, one for those of each call of a step."""
 MARK = "words"
 """Stands for the prompt while its template is measured."""
 
@@ -40,7 +42,8 @@ class LanguageCall(NetworkCall):
         plain, names, args, kwargs: as in `NetworkCall`.
     """
 
-    UNBATCHED = ("img_ids", "txt_ids", "position_ids", "img_shapes")
+    UNBATCHED = ("position_ids", "img_shapes")
+    PROMPTS = "encoder_hidden_states"
 
     def __init__(
         self, denoiser: Any, plain: Callable[..., Any], names: Sequence[str], args: tuple, kwargs: dict[str, Any]
@@ -49,8 +52,16 @@ class LanguageCall(NetworkCall):
         super().__init__(plain, names, args, kwargs, denoiser.pipe)
 
     def prompts(self) -> Conditioning:
-        """The host's rows: "states", "text" and "after"."""
-        return self.denoiser.conditioning(self.rows())
+        """The host's rows: "states", "text" and "after"; read once, not at each step."""
+        given, latest = self.kwargs[self.PROMPTS], self.denoiser.latest
+        if not isinstance(given, Tensor) or given.is_inference():  # nothing tells whether these have changed
+            return self.denoiser.conditioning(self.rows())
+        for known, version, found in latest:
+            if known is given and version == given._version:
+                return found
+        latest.append((given, given._version, self.denoiser.conditioning(self.rows())))
+        del latest[:-KEPT]
+        return latest[-1][2]
 
     def rows(self) -> list[Tensor]:
         """The encoder's states of each prompt, without padding: (T,...)."""
@@ -73,11 +84,17 @@ class LanguageDenoiser(FlowDenoiser):
     def __init__(self, pipe: Any, size: tuple[int, int] | None = None) -> None:
         super().__init__(pipe, size)
         self.head, self.tail = self.template()
+        self.latest: list[tuple[Tensor, int, Conditioning]] = []
 
     def template(self) -> tuple[int, int]:
-        """Tokens of the chat template in front of and behind a prompt."""
+        """Tokens of the chat template in front of and behind a prompt, of those that the network gets."""
         front, behind = self.rendered(MARK).split(MARK)
-        return self.count(front), self.count(behind)
+        return max(0, self.count(front) - self.dropped), self.count(behind)
+
+    @property
+    def dropped(self) -> int:
+        """Tokens in front that the pipeline keeps to itself."""
+        return getattr(self.pipe, "prompt_template_encode_start_idx", 0)
 
     def rendered(self, words: str) -> str:
         """A prompt in its template."""
@@ -105,15 +122,19 @@ class LanguageDenoiser(FlowDenoiser):
     @torch.no_grad()
     def conditioning(self, rows: Sequence[Tensor]) -> Conditioning:
         """Prompts by their states (T,...), one each."""
-        seen = [self.seen(row) for row in rows]
-        ends = [max(self.head, len(row) - self.tail) for row in seen]
-        words = [row[self.head : end] for row, end in zip(seen, ends, strict=True)]
-        after = torch.stack([filled(row[end:], self.tail) for row, end in zip(seen, ends, strict=True)])
-        return Conditioning({"states": padded(rows), "text": padded(words), "after": after}, ragged=True)
+        words, after = zip(*(self.parts(row) for row in rows), strict=True)
+        tensors = {"states": padded(rows), "text": padded(words), "after": torch.stack(after)}
+        return Conditioning(tensors, ragged=True)
+
+    def parts(self, row: Tensor) -> tuple[Tensor, Tensor]:
+        """What the entry layer sees of a prompt's words, (N,D), and of the template behind them, (K,D)."""
+        seen = self.seen(row)
+        end = max(self.head, len(seen) - self.tail)
+        return seen[self.head : end], filled(seen[end:], self.tail)
 
     def shortest(self, words: Sequence[str]) -> int:
         """Tokens that the longest of some prompts takes with its template, no more than the pipeline allows."""
-        longest = max(self.count(self.rendered(one)) for one in words)
+        longest = max(self.count(self.rendered(one)) for one in words) - self.dropped
         return min(self.room, -(-longest // STEP) * STEP)
 
     def timestep_options(self, steps: int) -> dict[str, Any]:

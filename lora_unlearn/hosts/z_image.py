@@ -22,7 +22,7 @@ BLOCK = 32
 class ZImageCall(LanguageCall):
     """A call of Z-Image's transformer: lists of states and prompts, those of positive ones first."""
 
-    POSITIVE_FIRST, TIME = True, "t"
+    POSITIVE_FIRST, TIME, PROMPTS = True, "t", "cap_feats"
     LISTS = ("x", "cap_feats")
 
     def states(self, given: Any) -> Tensor:
