@@ -392,7 +392,7 @@ def _model(add: Parser, usual: str | None = None) -> None:
     add.add_argument(
         "--dtype",
         choices=("float32", "float16", "bfloat16"),
-        help="of the model (default: float16 on a GPU, float32 on the CPU)",
+        help="of the model (default: half precision on a GPU, of the kind that fits; float32 on the CPU)",
     )
 
 

@@ -159,6 +159,8 @@ def krea2(is_distilled=False):
         ),
         is_distilled=is_distilled,
     )  # fmt: skip
+    for block in pipe.transformer.transformer_blocks:  # so that pictures depend on prompts
+        block.attn.to_v.weight.data *= 8
     pipe.prompt_template_encode_start_idx = len(made(pipe.prompt_template_encode_prefix).input_ids)
     return pipe
 

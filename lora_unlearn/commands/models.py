@@ -19,7 +19,7 @@ from ..denoiser import Denoiser, base_hash
 from ..errors import UnlearnError
 from ..files import inside
 from ..guidance import Eraser
-from ..hosts.checkpoints import load_pipeline
+from ..hosts.checkpoints import load_pipeline, usual_dtype
 from ..hosts.diffusers import denoiser_for
 from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
@@ -36,8 +36,8 @@ def open_model(args: argparse.Namespace) -> Any:
         UnlearnError: if it can't be loaded, its weights are not finite, or the device is not there.
     """
     device = find_device(args.device)
-    usual = "float16" if device.type == "cuda" else "float32"
-    pipe = load_pipeline(args.checkpoint, device, getattr(torch, args.dtype or usual))
+    dtype = getattr(torch, args.dtype) if args.dtype else usual_dtype(args.checkpoint, device)
+    pipe = load_pipeline(args.checkpoint, device, dtype)
     check_finite(pipe, args.checkpoint)
     if device.type == "cpu" and denoiser_for(pipe).family == "demo":
         torch.set_num_threads(1)  # its tensors are so small that threads would only wait for each other

@@ -26,13 +26,16 @@ TRANSFORMERS: dict[str, type[FlowDenoiser]] = {
     "QwenImageTransformer2DModel": QwenImageDenoiser,
     "Krea2Transformer2DModel": Krea2Denoiser,
 }
+ELSEWHERE = ("Flux2Pipeline", "KV", "Edit", "Layered", "Omni")
+"""In names of pipelines that ask the same networks with prompts of another make."""
 
 
 def denoiser_for(pipe: DiffusionPipeline, size: tuple[int, int] | None = None) -> UNetDenoiser | FlowDenoiser:
     """Wrap a pipeline.
 
     Args:
-        pipe: a Stable Diffusion 1, 2, XL, 3 or Flux text-to-image pipeline.
+        pipe: a text-to-image pipeline of Stable Diffusion 1, 2, XL or 3, Flux.1, FLUX.2 Klein, Z-Image, Qwen-Image or
+            Krea 2.
         size: (height, width) of training pictures in pixels; default: the model's own.
 
     Raises:
@@ -40,10 +43,11 @@ def denoiser_for(pipe: DiffusionPipeline, size: tuple[int, int] | None = None) -
     """
     name = type(pipe).__name__
     network = type(inside(getattr(pipe, "transformer", None))).__name__
-    if network in TRANSFORMERS:
+    if network in TRANSFORMERS and not any(word in name for word in ELSEWHERE):
         return TRANSFORMERS[network](pipe, size)
     if name.startswith("StableDiffusion") and hasattr(pipe, "unet") and hasattr(pipe, "tokenizer"):
         return UNetDenoiser(pipe, size)
     raise UnlearnError(
-        f"A {name} cannot be used; erasing works on Stable Diffusion 1.x, 2.x, XL, 3.x and Flux pipelines."
+        f"A {name} cannot be used; erasing works on text-to-image pipelines of Stable Diffusion 1.x, 2.x, XL and 3.x, "
+        "Flux.1, FLUX.2 Klein, Z-Image, Qwen-Image and Krea 2, and on Anima in ComfyUI."
     )

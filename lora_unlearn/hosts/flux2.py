@@ -63,7 +63,8 @@ class Flux2Denoiser(LanguageDenoiser):
 
     def end(self, row: Tensor) -> int:
         """Where a prompt's words end in its states (T,D), which come without token ids: where what follows is most like
-        the template behind an empty prompt."""
+        the template behind an empty prompt.
+        """
         marks = self.marks.to(row.device)
         starts = torch.arange(self.head, len(row) - self.tail + 1, device=row.device)
         far = sum(

@@ -1,4 +1,4 @@
-"""Families with a language model behind the same Denoiser: tiny random pipelines, compared with what they do by themselves."""
+"""Families with a language model behind the same Denoiser: tiny random pipelines, compared with what they do alone."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_training_moves_the_adapter_alone(denoiser, selector, down):
     settings = Settings(
         down=down, rank=2, selector=selector, iterations=1, batch=2, trajectories=2, trajectory_steps=2, enough=99.0,
     )  # fmt: skip
-    prompts = encode(denoiser, Concept("cat", replace_with="dog"), ["a photo of a boat", "a photo of a tree"])
+    prompts = encode(denoiser, Concept("cat", replace_with="dog"), ["boat", "a tree"])
     untrained = closed_form(denoiser.linears(selector), prompts, 2) if down == "edit" else None
     trained = train(denoiser, prompts, settings)
     for index, (_, layer) in enumerate(trained.lora.items()):
@@ -172,18 +172,17 @@ def test_training_moves_the_adapter_alone(denoiser, selector, down):
 
 
 def test_the_closed_form_redirects_words_and_what_has_read_them(denoiser):
-    prompts = encode(denoiser, Concept("cat", replace_with="dog"), ["a red house", "a boat"])
+    prompts = encode(denoiser, Concept("cat", replace_with="dog"), ["a red house", "a photo of a boat"])
     targets = denoiser.linears("context")
     ((name, layer),) = closed_form(targets, prompts, 32).items()
     weight = targets[name].weight.detach()
-    source, wanted, kept = (
-        whole(denoiser.encode([prompt])).tensors["text"][0]
-        for prompt in ("a photo of a cat", "a photo of a dog", "a red house")
-    )
-    shift = (wanted - source) @ weight.T
-    with torch.no_grad():
-        assert (layer(source) - shift).square().sum() < 0.1 * shift.square().sum()
-        assert layer(kept).square().sum() < 0.01 * (kept @ weight.T).square().sum()
+    source, wanted, kept = (denoiser.encode([f"a photo of a {word}"]) for word in ("cat", "dog", "boat"))
+    for part, most in ((lambda rows: rows, 0.1), (whole, 0.3)):
+        before, after, other = (part(rows).tensors["text"][0] for rows in (source, wanted, kept))
+        shift = (after - before) @ weight.T
+        with torch.no_grad():
+            assert (layer(before) - shift).square().sum() < most * shift.square().sum()
+            assert layer(other).square().sum() < 0.02 * (other @ weight.T).square().sum()
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -199,8 +198,8 @@ def test_a_gate_opens_for_one_picture_and_leaves_every_byte_of_the_other(name, p
             assert torch.equal(pictures[1], plain[1])
             assert (pictures[0] - plain[0]).abs().max() > 1e-3
             assert run.guidance.evaluations == [STEPS * (1 + guided)] * 2
-        others = draw(pipe, ["a dog", "a boat"], **how)
-    assert torch.equal(others, draw(pipe, ["a dog", "a boat"], **how))
+        others = draw(pipe, ["a dog", "a dog"], **how)
+    assert torch.equal(others, draw(pipe, ["a dog", "a dog"], **how))
     assert torch.equal(draw(pipe, **how), plain)
     assert same_modules(modules, denoiser.network)
 
@@ -270,10 +269,10 @@ def test_a_saved_eraser_is_an_ordinary_lora(name, tmp_path):
     pipe.load_lora_weights(tmp_path, weight_name="cat.safetensors")
     loaded = {key for key, _ in pipe.transformer.named_parameters() if "lora_" in key}
     assert len(loaded) == len(to_stock(adapter.lora, denoiser.family))
-    torch.testing.assert_close(draw(pipe, **options(name, guided=False)), unguided, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(draw(pipe, **options(name, guided=False)), unguided, atol=1e-4, rtol=1e-3)
     if both is not None:
-        torch.testing.assert_close(draw(pipe, **how), both, atol=2e-3, rtol=1e-3)
-    assert (draw(pipe, **how) - plain).abs().max() > 1e-2
+        torch.testing.assert_close(draw(pipe, **how), both, atol=1e-4, rtol=1e-3)
+    assert (draw(pipe, **how) - plain).abs().max() > 1e-3
     assert set(denoiser_for(pipe, SIZE).linears("context")) == set(adapter.lora.names)
 
 
@@ -313,6 +312,7 @@ def test_words_of_the_encoder_can_be_asked(denoiser):
 
 @pytest.mark.parametrize("kind", ["Flux2Pipeline", "QwenImageEditPipeline", "AnimaModularPipeline"])
 def test_what_is_not_supported_is_named(kind):
-    pipe = type(kind, (), {"transformer": tiny_language.flux2().transformer})()
+    network = None if kind.startswith("Anima") else tiny_language.flux2().transformer
+    pipe = type(kind, (), {"transformer": network})()
     with pytest.raises(UnlearnError, match=rf"A {kind} cannot be used.*ComfyUI"):
         denoiser_for(pipe)
