@@ -16,6 +16,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from .errors import UnlearnError
+
 PredictionType = Literal["epsilon", "v_prediction", "flow"]
 
 
@@ -43,6 +45,19 @@ class Conditioning:
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """A copy with every tensor changed."""
         return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()}, self.ragged)
+
+    def reading(self, text: Tensor) -> Conditioning:
+        """A copy whose rows have other texts (R,T,D), for methods that move tokens by themselves.
+
+        Raises:
+            UnlearnError: where the network is given something else, and reads the text from that.
+        """
+        if "states" in self.tensors:
+            raise UnlearnError(
+                "This method moves tokens on their way into the network, which is not possible with models whose "
+                "text encoder is a language model; choose another method."
+            )
+        return Conditioning({**self.tensors, "text": text}, self.ragged)
 
     @staticmethod
     def cat(parts: Iterable[Conditioning]) -> Conditioning:

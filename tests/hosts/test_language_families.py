@@ -316,3 +316,9 @@ def test_what_is_not_supported_is_named(kind):
     pipe = type(kind, (), {"transformer": network})()
     with pytest.raises(UnlearnError, match=rf"A {kind} cannot be used.*ComfyUI"):
         denoiser_for(pipe)
+
+
+def test_methods_that_move_tokens_are_refused_in_one_sentence(denoiser):
+    rows = denoiser.encode(["a cat"])
+    with pytest.raises(UnlearnError, match=r"choose another method\.$"):
+        rows.reading(rows.tensors["text"])

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...directions import enough_factors
+from ...directions import enough_factors, tokens, whole
 from ...lora import Lora, LoraLayer
 from ...options import option
 from ..prompts import EDIT_PROMPTS, Prompts
@@ -48,7 +48,7 @@ class Speed:
         tt, at = t.T @ t / len(t), a.T @ t / len(t)
         level = self.ridge * tt.diagonal().mean()
         m = torch.linalg.inv(tt @ free + level * one)
-        k = torch.linalg.svd(prompts.empty.tensors["text"].double().flatten(0, 1), full_matrices=False).Vh
+        k = torch.linalg.svd(tokens(whole(prompts.empty)).double(), full_matrices=False).Vh
         k = k[: self.pinned].T
         hold = m @ k @ torch.linalg.inv(k.T @ free @ m @ k + level * torch.eye(k.shape[1]).to(k)) @ k.T @ free
         return ((at - tt) @ free @ (one - hold) @ m).T.float()
