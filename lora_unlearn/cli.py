@@ -419,7 +419,11 @@ def _bank(add: Parser) -> None:
 def _sampling(add: Parser) -> None:
     add.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of the first picture (default: 0)")
     add.add_argument("--steps", type=whole(1, 1000), default=30, help="sampling steps (default: %(default)s)")
-    add.add_argument("--guidance-scale", type=number(0, 1000), default=7.5, help="1: none (default: %(default)s)")
+    add.add_argument(
+        "--guidance-scale",
+        type=number(0, 1000),
+        help="1: none (default: 7.5; FLUX.2, Z-Image, Qwen-Image and Krea 2 have one of their own)",
+    )
     add.add_argument("--batch", type=whole(1), default=8, help="pictures at a time; lower it when memory runs out")
 
 

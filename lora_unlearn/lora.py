@@ -178,7 +178,7 @@ class _Forward:
 def _unpacked(rows: Tensor, target: Target) -> Tensor:
     """A scale for each row of a layer's input, where several may belong to one prompt."""
     counts = target.packed() if target.packed and len(rows) > 1 else []
-    return rows.repeat_interleave(torch.tensor(counts)) if len(counts) == len(rows) else rows
+    return rows.repeat_interleave(torch.tensor(counts, device=rows.device)) if len(counts) == len(rows) else rows
 
 
 def check_targets(lora: Lora, targets: Mapping[str, Target]) -> None:

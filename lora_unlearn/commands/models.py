@@ -17,16 +17,20 @@ from ..checks import check_own
 from ..concept import Concept
 from ..denoiser import Denoiser, base_hash
 from ..errors import UnlearnError
+from ..families import FAMILIES
 from ..files import inside
 from ..guidance import Eraser
 from ..hosts.checkpoints import load_pipeline, usual_dtype
 from ..hosts.diffusers import denoiser_for
+from ..hosts.language import LanguageDenoiser
 from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
 from .console import say
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Kinds of devices that models run on; torch names more, most of which are none."""
+GUIDANCE = 7.5
+"""The usual guidance scale."""
 
 
 def open_model(args: argparse.Namespace) -> Any:
@@ -81,6 +85,13 @@ def find_device(name: str | None) -> torch.device:
             "or install a torch that supports your GPU."
         )
     return device
+
+
+def usual_guidance(denoiser: Any) -> float:
+    """The guidance scale where the user names none: families with a language model have one of their own."""
+    if not isinstance(denoiser, LanguageDenoiser):
+        return GUIDANCE
+    return 1.0 if denoiser.pipe.config.get("is_distilled") else FAMILIES[denoiser.family].guidance_scale
 
 
 def check_size(denoiser: Any, size: tuple[int, int] | None) -> None:

@@ -86,8 +86,8 @@ def generate(
 
     Args:
         pipe: a diffusers pipeline that `denoiser_for` knows.
-        prompts, seeds: of equal length. Words in brackets are weighted, see `lora_unlearn.hosts.prompts`; prompts
-            may have any length.
+        prompts, seeds: of equal length. For CLIP and T5 words in brackets are weighted, see
+            `lora_unlearn.hosts.prompts`, and prompts may have any length.
         sampling: steps, guidance scale and so on.
         erasers: adapters at work.
         report: called with (pictures done, pictures in all).

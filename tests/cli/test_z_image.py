@@ -47,7 +47,7 @@ def test_erase_and_draw(folder, other, run, tmp_path):
 
     def draw(model, gate, *more):
         drawn = tmp_path / f"{model.name} {gate} {len(more)}"
-        words = ("--prompt", "a photo of a cat", "--size", "32x32", "--steps", 2, "--guidance-scale", 1, *more)
+        words = ("--prompt", "a photo of a cat", "--size", "32x32", "--steps", 2, *more)
         code, said, err = run("generate", "--checkpoint", model, *words, "--out", drawn)
         assert code == 0, err
         (entry,) = json.loads((drawn / "generate.json").read_text())["pictures"]
@@ -55,7 +55,8 @@ def test_erase_and_draw(folder, other, run, tmp_path):
 
     plain, _, _ = draw(folder, "none")
     erased, entry, said = draw(folder, "auto", "--adapter", out)
-    assert entry["gates"][0]["open"] and entry["evaluations"] == 2 and "another" not in said
+    assert entry["gates"][0]["open"] and "another" not in said
+    assert entry["evaluations"] == 2  # without guidance, as Z-Image-Turbo is drawn
     assert erased != plain
     closed, _, _ = draw(folder, "off", "--adapter", out, "--gate", "off")
     assert closed == plain

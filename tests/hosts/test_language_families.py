@@ -318,6 +318,25 @@ def test_what_is_not_supported_is_named(kind):
         denoiser_for(pipe)
 
 
+@pytest.mark.parametrize("mode", ["model", "sequential"])
+def test_weights_that_come_and_go_are_found(name, mode):
+    accelerate = pytest.importorskip("accelerate")
+    pipe, how = tiny_language.new_pipeline(name), options(name, guided=False)
+    adapter = random_adapter(denoiser_for(pipe, SIZE), "context", gate_of(denoiser_for(pipe, SIZE)), size=2.0)
+    plain = draw(pipe, **how)
+    with erasing(pipe, [Eraser(adapter)]):
+        erased = draw(pipe, **how)
+    if mode == "model":
+        pipe.enable_model_cpu_offload(device="cpu")
+    else:
+        for part in filter(lambda part: isinstance(part, torch.nn.Module), pipe.components.values()):
+            accelerate.cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
+    with erasing(pipe, [Eraser(adapter)]):
+        assert torch.equal(draw(pipe, **how), erased)
+    assert torch.equal(erased[1], plain[1]) and not torch.equal(erased[0], plain[0])
+    assert torch.equal(draw(pipe, **how), plain)
+
+
 def test_methods_that_move_tokens_are_refused_in_one_sentence(denoiser):
     rows = denoiser.encode(["a cat"])
     with pytest.raises(UnlearnError, match=r"choose another method\.$"):
