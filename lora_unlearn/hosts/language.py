@@ -30,7 +30,7 @@ CHUNK = 16
 """Prompts that are encoded at once."""
 KEPT = 2
 """Readings of the host's prompts that are kept, one for those of each call of a step."""
-MARK = "words"
+MARK = "%words%"
 """Stands for the prompt while its template is measured."""
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 pytest.importorskip("transformers")
-pytest.importorskip("diffusers", minversion="0.40")
+pytest.importorskip("diffusers", minversion="0.42")
 
 import host_parts
 import tiny_language
