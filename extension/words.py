@@ -70,6 +70,7 @@ FAMILIES = (
     ("Stable Diffusion XL", "yes", "v-prediction too; a little of the concept may remain"),
     ("Stable Diffusion 3.x", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
     ("Flux", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
+    ("FLUX.2 Klein, Z-Image, Qwen-Image, Krea 2", "this app", "from a diffusers folder"),
     ("refiner, inpainting, quantised models", "no", "load the ordinary checkpoint"),
 )
 """Model family, whether it is supported, what to know of it."""

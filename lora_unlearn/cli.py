@@ -441,7 +441,7 @@ def _model(add: Parser, usual: str | None = None) -> None:
     add.add_argument(
         "--dtype",
         choices=("float32", "float16", "bfloat16"),
-        help="of the model (default: float16 on a GPU, float32 on the CPU)",
+        help="of the model (default: half precision on a GPU, of the kind that fits; float32 on the CPU)",
     )
 
 
@@ -468,7 +468,11 @@ def _bank(add: Parser) -> None:
 def _sampling(add: Parser) -> None:
     add.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of the first picture (default: 0)")
     add.add_argument("--steps", type=whole(1, 1000), default=30, help="sampling steps (default: %(default)s)")
-    add.add_argument("--guidance-scale", type=number(0, 1000), default=7.5, help="1: none (default: %(default)s)")
+    add.add_argument(
+        "--guidance-scale",
+        type=number(0, 1000),
+        help="1: none (default: 7.5; FLUX.2, Z-Image, Qwen-Image and Krea 2 have one of their own)",
+    )
     add.add_argument("--batch", type=whole(1), default=8, help="pictures at a time; lower it when memory runs out")
 
 

@@ -35,7 +35,7 @@ def heard(denoiser: Denoiser, width: int) -> Tensor:
 
 
 def _heard(denoiser: Denoiser, width: int) -> Tensor:
-    for selector in ("cross_kv", "context"):
+    for selector in ("context", "cross_kv"):  # keys and values behind an entry layer may happen to be as wide
         try:
             weights = [target.weight for target in denoiser.linears(selector).values() if target.shape[1] == width]
         except UnlearnError:  # this family has no such layers

@@ -99,7 +99,7 @@ FAMILIES: dict[str, Family] = {
     "flux2": Family("FLUX.2", 128, JOINT, 1.0, "flux-2", "flux2"),
     "z_image": Family("Z-Image", 128, _before("context_refiner.", "cap_embedder.1"), 1.0, "z-image", "zimage"),
     "qwen_image": Family("Qwen-Image", 128, _joint("txt_in"), 4.0, "qwen-image", "qwen_image"),
-    "krea2": Family("Krea 2", 128, _before("text_fusion.refiner_blocks.", "txt_in.linear_1"), 4.5, "krea-2", "krea2"),
+    "krea2": Family("Krea 2", 128, _before("text_fusion.refiner_blocks.", "txt_in.linear_1"), 5.5, "krea-2", "krea2"),
     "anima": Family("Anima", 128, CROSS, 4.5, "anima", "anima"),
     "demo": Family("the demo model", 16, CROSS, 5.0, unet=True),
     "language": Family("the demo's relative with a real text encoder", 16, CROSS, 5.0, unet=True),

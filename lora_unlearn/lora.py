@@ -104,7 +104,7 @@ class Lora(nn.Module):
         for name, layer in self.items():
             layer.to(targets[name].device)
             forward = _Forward.on(targets[name].linear)
-            residual = _Residual(self, layer, targets[name].rows)
+            residual = _Residual(self, layer, targets[name])
             forward.residuals.append(residual)
             attachment.places.append((forward, residual))
         return attachment
@@ -139,8 +139,8 @@ class Attachment:
 class _Residual:
     """What one adapter adds to one layer."""
 
-    def __init__(self, lora: Lora, layer: LoraLayer, rows: slice) -> None:
-        self.lora, self.layer, self.rows = lora, layer, rows
+    def __init__(self, lora: Lora, layer: LoraLayer, target: Target) -> None:
+        self.lora, self.layer, self.target = lora, layer, target
 
     def add(self, base: Tensor, x: Tensor) -> Tensor:
         """The layer's result with the residual for the rows that are switched on.
@@ -148,20 +148,20 @@ class _Residual:
         Raises:
             UnlearnError: if the batch has other rows than those that were switched.
         """
-        row_scale = self.lora.row_scale
-        if row_scale is None:
+        if self.lora.row_scale is None:
             return base
         self.lora.heard = True
-        if len(row_scale) not in (1, len(x)):
+        scale = _unpacked(self.lora.row_scale, self.target)
+        if len(scale) not in (1, len(x)):
             raise UnlearnError(
-                f"Another extension gives the network {len(x)} prompts for {len(row_scale)} rows (attention "
-                "couple does), so erasers cannot tell whose is whose; take one of the two off."
+                f"Another extension gives the network {len(x)} prompts for {len(scale)} rows (attention couple does), "
+                "so erasers cannot tell whose is whose; take one of the two off."
             )
-        residual = self.layer(x) * row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
-        if self.rows == slice(None):
+        residual = self.layer(x) * scale.to(x).view(-1, *[1] * (x.ndim - 1))
+        if self.target.rows == slice(None):
             return base + residual
         out = base.clone()
-        out[..., self.rows] += residual
+        out[..., self.target.rows] += residual
         return out
 
 
@@ -204,6 +204,12 @@ class _Forward:
                 del linear.forward
             else:
                 linear.forward = top.own  # type: ignore[method-assign]
+
+
+def _unpacked(rows: Tensor, target: Target) -> Tensor:
+    """A scale for each row of a layer's input, where several may belong to one prompt."""
+    counts = target.packed() if target.packed and len(rows) > 1 else []
+    return rows.repeat_interleave(torch.tensor(counts, device=rows.device)) if len(counts) == len(rows) else rows
 
 
 def check_targets(lora: Lora, targets: Mapping[str, Target]) -> None:

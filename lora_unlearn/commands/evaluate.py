@@ -15,7 +15,7 @@ from ..hosts.generate import Sampling
 from ..report import write_report
 from ..written import Written, check_replaceable
 from .console import bars, quiet, say
-from .models import open_eraser, open_model, output_folder
+from .models import open_eraser, open_model, output_folder, usual_guidance
 
 USUAL, QUICK = (10, 18, Saving()), (2, 3, Saving(closed=1, exported=1, extra=1))
 """Pictures of a prompt, further sentences for a word, and what is left out."""
@@ -23,7 +23,6 @@ USUAL, QUICK = (10, 18, Saving()), (2, 3, Saving(closed=1, exported=1, extra=1))
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    sampling = Sampling(args.steps, args.guidance_scale, batch=args.batch)
     usual_count, usual_paraphrases, saving = QUICK if args.quick else USUAL
     count = usual_count if args.count is None else args.count
     paraphrases = usual_paraphrases if args.paraphrases is None else args.paraphrases
@@ -33,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     with quiet(), bars() as shown:
         pipe = open_model(args)
         denoiser = denoiser_for(pipe)
+        scale = usual_guidance(denoiser) if args.guidance_scale is None else args.guidance_scale
+        sampling = Sampling(args.steps, scale, batch=args.batch)
         eraser = open_eraser(args.adapter, denoiser)
         concept = eraser.adapter.concept.name
         check_replaceable(folder / "report.json", Written("report", concept), args.overwrite)

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..written import Written, check_replaceable
 from .console import bars, quiet, say
-from .models import check_size, note_tags, open_eraser, open_model, output_folder
+from .models import check_size, note_tags, open_eraser, open_model, output_folder, usual_guidance
 from .signals import INTERRUPTED
 
 LARGEST_SEED = 2**63 - 1
@@ -26,7 +27,7 @@ FILE = "{:04d}.png"
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    sampling = Sampling(args.steps, args.guidance_scale, args.negative_prompt, args.size, args.sampler, args.batch)
+    sampling = Sampling(args.steps, 1.0, args.negative_prompt, args.size, args.sampler, args.batch)
     total = len(args.prompt) * args.count
     wanted = ((prompt, args.seed + i) for prompt in args.prompt for i in range(args.count))
     if args.seed + args.count - 1 > LARGEST_SEED:
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
             pipe = open_model(args)
             denoiser = denoiser_for(pipe)
             check_size(denoiser, sampling.size)
+            args.guidance_scale = usual_guidance(denoiser) if args.guidance_scale is None else args.guidance_scale
+            sampling = replace(sampling, guidance_scale=args.guidance_scale)
             erasers = [open_eraser(text, denoiser, args.gate) for text in args.adapter]
             active = [text for text, eraser in zip(args.adapter, erasers, strict=True) if eraser.strength != 0]
             for picture in draw(pipe, wanted, total, sampling, erasers):

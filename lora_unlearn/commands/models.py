@@ -18,16 +18,20 @@ from ..checks import check_own
 from ..concept import Concept
 from ..denoiser import Denoiser, base_hash
 from ..errors import UnlearnError
+from ..families import FAMILIES
 from ..files import inside
 from ..guidance import Eraser
-from ..hosts.checkpoints import load_pipeline
+from ..hosts.checkpoints import load_pipeline, usual_dtype
 from ..hosts.diffusers import denoiser_for
+from ..hosts.language import LanguageDenoiser
 from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
 from .console import say
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Kinds of devices that models run on; torch names more, most of which are none."""
+GUIDANCE = 7.5
+"""The usual guidance scale."""
 
 
 def open_model(args: argparse.Namespace) -> Any:
@@ -37,8 +41,8 @@ def open_model(args: argparse.Namespace) -> Any:
         UnlearnError: if it can't be loaded, its weights are not finite, or the device is not there.
     """
     device = find_device(args.device)
-    usual = "float16" if device.type == "cuda" else "float32"
-    pipe = load_pipeline(args.checkpoint, device, getattr(torch, args.dtype or usual))
+    dtype = getattr(torch, args.dtype) if args.dtype else usual_dtype(args.checkpoint, device)
+    pipe = load_pipeline(args.checkpoint, device, dtype)
     check_finite(pipe, args.checkpoint)
     if device.type == "cpu" and denoiser_for(pipe).family == "demo":
         torch.set_num_threads(1)  # its tensors are so small that threads would only wait for each other
@@ -90,6 +94,13 @@ def local_rank() -> int:
     """Which of several processes on this machine this one is, as accelerate and torchrun tell it (LOCAL_RANK)."""
     told = os.environ.get("LOCAL_RANK", "")
     return int(told) if told.isdecimal() else 0
+
+
+def usual_guidance(denoiser: Any) -> float:
+    """The guidance scale where the user names none: families with a language model have one of their own."""
+    if not isinstance(denoiser, LanguageDenoiser):
+        return GUIDANCE
+    return 1.0 if denoiser.pipe.config.get("is_distilled") else FAMILIES[denoiser.family].guidance_scale
 
 
 def check_size(denoiser: Any, size: tuple[int, int] | None) -> None:

@@ -2,17 +2,20 @@
 
 Stable Diffusion 1, 2 and XL files load without the hub: their configuration lies in `configs/` and CLIP's
 vocabulary ships with the demo model. Stable Diffusion 3 and Flux need their configuration and tokenizers in
-the hub's cache, or to be fetched once. Needs the extra `diffusers`.
+the hub's cache, or to be fetched once. Families with a language model load from folders alone. Needs the extra
+`diffusers`.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import UnlearnError
+from ..families import FAMILIES
 from ..files import read_shapes
 from .dialects import Said, old_text_encoder, said
 
@@ -28,6 +31,19 @@ PIPELINES = {
     "flux": "FluxPipeline",
 }
 """Families of single files, and the diffusers class that runs each."""
+KEYS = {
+    "sd3": "joint_blocks.0.context_block.adaLN_modulation.1.bias",
+    "flux": "double_blocks.0.img_mod.lin.weight",
+    "flux2": "double_stream_modulation_img.lin.weight",
+    "qwen_image": "txt_norm.weight",
+    "krea2": "txtfusion.projector.weight",
+    "anima": "llm_adapter.blocks.0.cross_attn.q_proj.weight",
+}
+"""How the name of a tensor ends that no other family has."""
+Z_IMAGE_ENTRY, Z_IMAGE_TEXT = "cap_embedder.1.weight", 2560
+"""A layer that Lumina has as well, for a text of another width."""
+WIDE_STATES = ("ZImagePipeline", "Flux2KleinPipeline", "QwenImagePipeline", "Krea2Pipeline")
+"""Pipelines with a language model, whose states float16 does not hold."""
 UNET_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 SD2_V_SPREAD = 0.09
 """Standard deviation of a late norm's bias, above which an SD2 model predicts v (ComfyUI's rule as well)."""
@@ -67,6 +83,22 @@ def load_pipeline(
         ) from error
 
 
+def usual_dtype(checkpoint: str, device: torch.device) -> torch.dtype:
+    """What a model is loaded in where nobody says it: half precision on a GPU, of the kind that fits."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if _class_of(Path(checkpoint)) in WIDE_STATES else torch.float16
+
+
+def _class_of(folder: Path) -> str:
+    """The pipeline that a folder says it holds; nothing where it does not say."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        return str(index["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def _check_extra() -> None:
     try:
         import diffusers  # noqa: F401
@@ -76,7 +108,7 @@ def _check_extra() -> None:
 
 
 def find_family(path: str | Path) -> str:
-    """The family of a single file: "demo", "sd1", "sd2", "sdxl", "sd3" or "flux".
+    """The family of a single file, also of those that are loaded from folders alone; see `families.FAMILIES`.
 
     Raises:
         UnlearnError: if the file can't be read, or holds another kind of model.
@@ -85,17 +117,19 @@ def find_family(path: str | Path) -> str:
 
 
 def _family(path: Path, shapes: Shapes) -> str:
-    if any(name.endswith("joint_blocks.0.context_block.adaLN_modulation.1.bias") for name in shapes):
-        return "sd3"
-    if any(name.endswith("double_blocks.0.img_mod.lin.weight") for name in shapes):
-        return "flux"
-    family = _unet_family(shapes)
+    family = _transformer_family(shapes) or _unet_family(shapes)
     if family is None:
         raise UnlearnError(
             f"{path} is no text-to-image checkpoint that can be loaded here; use a file of Stable Diffusion 1, 2, "
             "XL or 3, or of Flux (no inpainting or refiner model, no LoRA)."
         )
     return family
+
+
+def _transformer_family(shapes: Shapes) -> str | None:
+    if any(name.endswith(Z_IMAGE_ENTRY) and shape[-1:] == (Z_IMAGE_TEXT,) for name, shape in shapes.items()):
+        return "z_image"
+    return next((family for family, key in KEYS.items() if any(name.endswith(key) for name in shapes)), None)
 
 
 def _unet_family(shapes: Shapes) -> str | None:
@@ -110,6 +144,8 @@ def _unet_family(shapes: Shapes) -> str | None:
 def _from_folder(folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
     import diffusers
 
+    if (folder / "modular_model_index.json").is_file():
+        raise UnlearnError(f"{folder} holds a modular pipeline, which cannot be used; make the eraser in ComfyUI.")
     if not (folder / "model_index.json").is_file():
         raise UnlearnError(f"{folder} has no model_index.json; name a diffusers folder or a .safetensors file.")
     try:
@@ -138,6 +174,12 @@ def _from_file(path: Path, dtype: torch.dtype) -> DiffusionPipeline:
         from ..demo import checkpoint
 
         return checkpoint.load_pipeline(path).to(dtype)
+    if family not in PIPELINES:
+        folder = "" if family == "anima" else "name a diffusers folder of the model, or "
+        raise UnlearnError(
+            f"{path} is a file of {FAMILIES[family].title}, which cannot be loaded here; {folder}make the eraser in "
+            "ComfyUI."
+        )
     kind, parts = getattr(diffusers, PIPELINES[family]), _local_parts(family)
     words = said(path, shapes, metadata)
     if family == "sd1":

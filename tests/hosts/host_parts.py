@@ -22,7 +22,7 @@ def draw(pipe, prompts=("a cat", "a dog"), **options):
     generators = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
     height, width = tiny.SIZE
     return pipe(
-        list(prompts), height=height, width=width, num_inference_steps=STEPS, generator=generators,
+        prompt=list(prompts), height=height, width=width, num_inference_steps=STEPS, generator=generators,
         output_type="pt", **{"guidance_scale": 3.5, **options},
     ).images  # fmt: skip
 

@@ -18,8 +18,9 @@ from lora_unlearn.demo import networks
 from lora_unlearn.demo.checkpoint import save_checkpoint
 from lora_unlearn.demo.ldm import VAE_PREFIX, text_names, unet_names, vae_names
 from lora_unlearn.errors import UnlearnError
+from lora_unlearn.families import FAMILIES
 from lora_unlearn.files import write_safetensors
-from lora_unlearn.hosts.checkpoints import CONFIGS, find_family, load_pipeline
+from lora_unlearn.hosts.checkpoints import CONFIGS, find_family, load_pipeline, usual_dtype
 from lora_unlearn.hosts.dialects import Said, said
 
 UNET_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
@@ -69,6 +70,15 @@ def configured(family, part, kind):
         return kind.from_config(kind.load_config(CONFIGS / family / part))
 
 
+FROM_FOLDERS = [
+    ({"model.diffusion_model.cap_embedder.1.weight": (8, 2560)}, "z_image"),
+    ({"double_stream_modulation_img.lin.weight": (8, 8), "double_blocks.0.img_attn.qkv.weight": (8, 8)}, "flux2"),
+    ({"transformer_blocks.0.attn.add_k_proj.weight": (8, 8), "txt_norm.weight": (3584,)}, "qwen_image"),
+    ({"txtfusion.projector.weight": (1, 12)}, "krea2"),
+    ({"net.llm_adapter.blocks.0.cross_attn.q_proj.weight": (8, 8)}, "anima"),
+]
+
+
 @pytest.mark.parametrize(
     ("shapes", "family"),
     [
@@ -78,11 +88,47 @@ def configured(family, part, kind):
         ({"model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.bias": (8,)}, "sd3"),
         ({"double_blocks.0.img_mod.lin.weight": (8, 8)}, "flux"),
         ({"model.diffusion_model.double_blocks.0.img_mod.lin.weight": (8, 8)}, "flux"),
+        *FROM_FOLDERS,
     ],
-    ids=["sd1", "sd2", "sdxl", "sd3", "flux", "flux in a checkpoint"],
+    ids=["sd1", "sd2", "sdxl", "sd3", "flux", "flux in a checkpoint", *(family for _, family in FROM_FOLDERS)],
 )
 def test_families_are_told_by_names_and_shapes(tmp_path, shapes, family):
     assert find_family(zeros(tmp_path / "a.safetensors", shapes)) == family
+
+
+@pytest.mark.parametrize(("shapes", "family"), FROM_FOLDERS, ids=[family for _, family in FROM_FOLDERS])
+def test_files_of_families_that_load_from_folders_are_named(tmp_path, shapes, family):
+    path = zeros(tmp_path / "a.safetensors", shapes)
+    with pytest.raises(UnlearnError, match=rf"a file of {FAMILIES[family].title}, which.*ComfyUI") as found:
+        load_pipeline(str(path))
+    assert ("folder" in str(found.value)) == (family != "anima")
+
+
+def test_lumina_is_not_taken_for_z_image(tmp_path):
+    path = zeros(tmp_path / "a.safetensors", {"cap_embedder.1.weight": (8, 2304)})
+    with pytest.raises(UnlearnError, match="no text-to-image checkpoint"):
+        find_family(path)
+
+
+def test_modular_pipelines_are_named(tmp_path):
+    (tmp_path / "modular_model_index.json").write_text("{}")
+    with pytest.raises(UnlearnError, match=r"modular pipeline.*ComfyUI"):
+        load_pipeline(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "device", "dtype"),
+    [
+        ("ZImagePipeline", "cuda", torch.bfloat16),
+        ("ZImagePipeline", "cpu", torch.float32),
+        ("FluxPipeline", "cuda", torch.float16),
+        (None, "cuda", torch.float16),
+    ],
+)
+def test_language_models_get_the_half_precision_that_holds_them(tmp_path, kind, device, dtype):
+    if kind:
+        (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+    assert usual_dtype(str(tmp_path), torch.device(device)) == dtype
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,11 @@ class Attacked:
         for _ in range(self.steps):
             gradient = self._slope(lora, states, asked, text, shift)
             shift = (shift - 2 * room / self.steps * gradient.sign()).clamp(-room, room)
-        return Conditioning({**asked.tensors, "text": (text + shift).to(text)})
+        return asked.reading((text + shift).to(text))
 
     def _slope(self, lora: Lora, states: States, asked: Conditioning, text: Tensor, shift: Tensor) -> Tensor:
         """The gradient of |e_lora(x, c + d) - e(x, c)|^2 for d, like the text."""
         moved = shift.clone().requires_grad_()
-        attacked = Conditioning({**asked.tensors, "text": (text + moved).to(text.dtype)})
+        attacked = asked.reading((text + moved).to(text.dtype))
         change = self.scene.adapted(lora, states.x, states.sigma, attacked) - states.target
         return torch.autograd.grad(change.float().square().mean(), moved)[0]

@@ -29,9 +29,10 @@ class Edit:
         denoiser, settings, prompts = scene.denoiser, scene.settings, scene.prompts
         check_reads(scene.targets, prompts.empty.tensors["text"].shape[-1])
         metric = once(denoiser, f"gram {settings.selector}", lambda: gram_of(scene.targets))
-        rows = prompts.keep[:EDIT_PROMPTS]
-        kept = summed(denoiser, prompts.kept[:EDIT_PROMPTS], encoded=rows).outer / rows.tensors["text"][..., 0].numel()
-        return closed_form(scene.targets, prompts, settings.rank, settings.repulsion, kept, metric)
+        kept = summed(denoiser, prompts.kept[:EDIT_PROMPTS], encoded=prompts.keep[:EDIT_PROMPTS])
+        return closed_form(
+            scene.targets, prompts, settings.rank, settings.repulsion, kept.outer / max(1.0, kept.count), metric
+        )
 
 
 def closed_form(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...lora import Lora
+from ...moments import tokens
 from ...options import option
 from ..prompts import EDIT_PROMPTS, Prompts
 from ..scene import Scene
@@ -45,7 +46,7 @@ class Speed:
         tt, at = t.T @ t / len(t), a.T @ t / len(t)
         level = self.ridge * tt.diagonal().mean()
         m = torch.linalg.inv(tt @ free + level * one)
-        k = torch.linalg.svd(prompts.empty.tensors["text"].double().flatten(0, 1), full_matrices=False).Vh
+        k = torch.linalg.svd(tokens(prompts.empty).double(), full_matrices=False).Vh
         k = k[: self.pinned].T
         hold = m @ k @ torch.linalg.inv(k.T @ free @ m @ k + level * torch.eye(k.shape[1]).to(k)) @ k.T @ free
         return ((at - tt) @ free @ (one - hold) @ m).T.float()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...denoiser import Conditioning
 from ...lora import Lora
 from ...options import option
 from ..scene import Scene
@@ -33,8 +32,7 @@ class Anchors:
         def loss(lora: Lora, states: States) -> Tensor:
             like = states.asked if states.asked is not None else scene.prompts.target[states.row]
             text = drawn(like.tensors["text"], scene.generator)
-            anchors = Conditioning({**like.tensors, "text": text})
-            return self.weight * scene.disturbed(lora, states.x, states.sigma, anchors)
+            return self.weight * scene.disturbed(lora, states.x, states.sigma, like.reading(text))
 
         return loss
 
