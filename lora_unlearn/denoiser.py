@@ -20,7 +20,11 @@ PredictionType = Literal["epsilon", "v_prediction", "flow"]
 
 
 class Conditioning:
-    """Encoded prompts: named tensors whose first dimension runs over the rows (one row, one prompt)."""
+    """Encoded prompts: named tensors whose first dimension runs over the rows (one row, one prompt).
+
+    "text" (R,T,D) is what the layer reads that prompts enter by. "frame" (R,T), where a host gives it, is true for the
+    tokens of a chat template that stand before every prompt.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = dict(tensors)
@@ -30,6 +34,13 @@ class Conditioning:
 
     def __getitem__(self, rows: slice | Tensor | Sequence[int]) -> Conditioning:
         return Conditioning({name: tensor[rows] for name, tensor in self.tensors.items()})
+
+    @property
+    def spoken(self) -> Tensor:
+        """Which tokens may say something, (R,T): neither padding, which is zero, nor a template's frame."""
+        said = (self.tensors["text"] != 0).any(dim=-1)
+        frame = self.tensors.get("frame")
+        return said if frame is None else said & ~frame.to(said.device)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """A copy with every tensor changed."""

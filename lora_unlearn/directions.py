@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .denoiser import Conditioning, Denoiser
 from .errors import UnlearnError
+from .pairs import paired
 
 RIDGE = 0.2
 """Of the gate's direction and of selective ones, see `docs/language.md`."""
@@ -33,7 +34,7 @@ def heard(denoiser: Denoiser, width: int) -> Tensor:
     The norms of the columns of the layers that read the prompt. Of two text encoders side by side one may be loud and
     hardly used: measured by this and not by its own size it chooses neither directions nor what the gate hears.
     """
-    for selector in ("cross_kv", "context"):
+    for selector in ("context", "cross_kv"):  # keys and values behind an entry layer may happen to be as wide
         try:
             weights = [target.weight for target in denoiser.linears(selector).values() if target.shape[1] == width]
         except UnlearnError:  # this family has no such layers
@@ -52,7 +53,8 @@ def loudness(weights: Iterable[Tensor]) -> Tensor:
 def louder(conditioning: Conditioning, scale: Tensor) -> Conditioning:
     """Texts with each component scaled."""
     text = conditioning.tensors["text"]
-    return Conditioning({"text": text.float() * scale.to(text.device)})
+    frame = {name: tensor for name, tensor in conditioning.tensors.items() if name == "frame"}
+    return Conditioning({**frame, "text": text.float() * scale.to(text.device)})
 
 
 def token_edit(
@@ -81,12 +83,11 @@ def token_edit(
     Returns:
         M, (width, width): a token c becomes c + c M.
     """
-    text, other = target.tensors["text"].float(), reference.tensors["text"].float()
-    shift = (1 + gamma) * (other - text).flatten(0, 1)
-    source = text.flatten(0, 1)
+    source, other = paired(target, reference)
+    shift = (1 + gamma) * (other - source)
     energy = (source.T @ source) / len(source)
     width = source.shape[1]
-    kept, blank = tokens(keep), tokens(empty)
+    kept, blank = (found[found.abs().sum(1) != 0] for found in (tokens(keep), tokens(empty)))
     penalty = keep_weight * (kept.T @ kept) / len(kept) + 100.0 * (blank.T @ blank) / len(blank)
     level = ridge * energy.diagonal().mean()
     system = energy + penalty + level * torch.eye(width, device=source.device)
@@ -171,7 +172,7 @@ def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, 
 class Moments:
     """The number, the sum (width,) and the sum of outer products (width, width) of token embeddings, batch by batch.
 
-    Tokens that are exactly zero are padding, and left out.
+    Tokens that say nothing are left out: padding, which is zero, and a template's frame.
     """
 
     def __init__(self) -> None:
@@ -181,8 +182,7 @@ class Moments:
 
     def add(self, conditioning: Conditioning, weight: float = 1.0) -> Moments:
         """Take the tokens of some rows in, each counting `weight` times; returns itself."""
-        found = tokens(conditioning)
-        found = found[found.abs().sum(1) != 0]
+        found = tokens(conditioning)[conditioning.spoken.flatten()]
         self.count += weight * len(found)
         self.total = self.total + weight * found.sum(0)
         self.outer = self.outer + weight * (found.T @ found)

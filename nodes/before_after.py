@@ -147,7 +147,8 @@ class Studio:
 
     def draw(self, model: Any, prompt: str) -> Tensor:
         """Pictures of one prompt as an IMAGE (B,H,W,3)."""
-        side = self.size or 8 * FAMILIES[family_of(model)].side
+        known = FAMILIES[family_of(model)]
+        side = self.size or known.pixels * known.side
         positive, negative = (host.CLIPTextEncode().encode(self.clip, text)[0] for text in (prompt, self.negative))
         latent = host.EmptyLatentImage().generate(side, side, self.pictures)[0]
         words = (self.seed, self.steps, self.cfg, self.sampler_name, self.scheduler, positive, negative, latent)

@@ -148,6 +148,7 @@ class Work:
     def __init__(self, erasers: tuple[Eraser, ...], encoded: Encoded) -> None:
         self.erasers, self.encoded = erasers, encoded
         self.attachments: list[Attachment] = []
+        self.family = ""
         self.run: Run | None = None
         self.last: Run | None = None
         self.pictures = Pictures()
@@ -156,11 +157,11 @@ class Work:
     def inject(self, model: Any) -> None:
         """Attach the adapters to the network that is about to be used."""
         self.eject(model)
-        family, attached = family_of(model), set[Lora]()
+        self.family, attached = family_of(model), set[Lora]()
         for eraser in self.erasers:
             if eraser.adapter.lora not in attached:
                 attached.add(eraser.adapter.lora)
-                self.attachments.append(eraser.adapter.lora.attach(targets(model, family, eraser)))
+                self.attachments.append(eraser.adapter.lora.attach(targets(model, self.family, eraser)))
                 eraser.adapter.lora.to(model.load_device)  # weights may lie elsewhere
 
     def eject(self, model: Any) -> None:
@@ -202,7 +203,7 @@ class Work:
         positive = [self.run.positive[index] for index in options["cond_or_uncond"]]
         if not any(positive):
             return executor(*args, **kwargs)
-        call, sigmas = ApplyCall(executor, args, kwargs, positive), options["sample_sigmas"]
+        call, sigmas = ApplyCall(executor, args, kwargs, positive, self.family), options["sample_sigmas"]
         guidance = self.run.guidance(call, max(1, len(sigmas) - 1))
         return guidance.step(call, step_of(sigmas, float(call.kwargs["t"][0])))
 

@@ -40,7 +40,7 @@ def closed_form(targets: Mapping[str, Target], prompts: Prompts, rank: int, gamm
     edit = token_edit(concept, reference, keep, empty, gamma)
     ears = {name: place.weight.detach().float() for name, place in targets.items()}
     ears = {name: weight / scale.clamp_min(QUIET).to(weight.device) for name, weight in ears.items()}
-    down, rest = enough_factors(edit, rank, tokens(concept), ears.values())
+    down, rest = enough_factors(edit, rank, tokens(concept)[concept.spoken.flatten()], ears.values())
     return Lora(
         {
             name: LoraLayer(down * scale.to(down.device), weight @ rest.T.to(weight.device), 1.0)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ...denoiser import Conditioning, Target
+from ...denoiser import Target
 from ...errors import UnlearnError
+from ...pairs import pairs
 from ..prompts import Prompts
 
 
@@ -29,11 +30,8 @@ def subjects(prompts: Prompts) -> tuple[Tensor, Tensor]:
     The token that differs most from the reference's at the same place; published closed forms take the subject's last
     token, which no host can tell from a tokenizer that we do not know.
     """
-    text, other = _text(prompts.target), _text(prompts.reference)
-    place = (text - other).norm(dim=2).argmax(1)
-    rows = torch.arange(len(text), device=text.device)
-    return text[rows, place], other[rows, place]
-
-
-def _text(conditioning: Conditioning) -> Tensor:
-    return conditioning.tensors["text"].float()
+    found = []
+    for text, other in pairs(prompts.target, prompts.reference):
+        place = (text - other).norm(dim=1).argmax()
+        found.append((text[place], other[place]))
+    return torch.stack([text for text, _ in found]), torch.stack([other for _, other in found])
