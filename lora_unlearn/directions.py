@@ -6,7 +6,7 @@ and near zero on everything else makes the plain LoRA selective before any gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,13 +28,23 @@ def tokens(conditioning: Conditioning) -> Tensor:
     return conditioning.tensors["text"].flatten(0, 1).float()
 
 
+def whole(conditioning: Conditioning, names: Sequence[str] = ("text", "after")) -> Conditioning:
+    """Texts with the template's tokens that have read them, for what must hide a concept wherever it is written.
+
+    "before" is for the empty prompt's tokens alone, which must stay where they are: the very first token of a language
+    model is its attention sink, so large that it would set the scale of everything else.
+    """
+    parts = [conditioning.tensors[name] for name in names if name in conditioning.tensors]
+    return Conditioning({"text": torch.cat(parts, dim=1)})
+
+
 def heard(denoiser: Denoiser, width: int) -> Tensor:
     """How much a model makes of each component of a token, (width,), 1 on average.
 
     The norms of the columns of the layers that read the prompt. Of two text encoders side by side one may be loud and
     hardly used: measured by this and not by its own size it chooses neither directions nor what the gate hears.
     """
-    for selector in ("context", "cross_kv"):  # keys and values behind an entry layer may happen to be as wide
+    for selector in ("context", "cross_kv"):
         try:
             weights = [target.weight for target in denoiser.linears(selector).values() if target.shape[1] == width]
         except UnlearnError:  # this family has no such layers
@@ -53,8 +63,7 @@ def loudness(weights: Iterable[Tensor]) -> Tensor:
 def louder(conditioning: Conditioning, scale: Tensor) -> Conditioning:
     """Texts with each component scaled."""
     text = conditioning.tensors["text"]
-    frame = {name: tensor for name, tensor in conditioning.tensors.items() if name == "frame"}
-    return Conditioning({**frame, "text": text.float() * scale.to(text.device)})
+    return Conditioning({"text": text.float() * scale.to(text.device)})
 
 
 def token_edit(
@@ -172,7 +181,7 @@ def discriminant(target: Conditioning, keep: Conditioning, empty: Conditioning, 
 class Moments:
     """The number, the sum (width,) and the sum of outer products (width, width) of token embeddings, batch by batch.
 
-    Tokens that say nothing are left out: padding, which is zero, and a template's frame.
+    Tokens that are exactly zero are padding, and left out.
     """
 
     def __init__(self) -> None:
@@ -182,7 +191,8 @@ class Moments:
 
     def add(self, conditioning: Conditioning, weight: float = 1.0) -> Moments:
         """Take the tokens of some rows in, each counting `weight` times; returns itself."""
-        found = tokens(conditioning)[conditioning.spoken.flatten()]
+        found = tokens(conditioning)
+        found = found[found.abs().sum(1) != 0]
         self.count += weight * len(found)
         self.total = self.total + weight * found.sum(0)
         self.outer = self.outer + weight * (found.T @ found)

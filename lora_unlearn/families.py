@@ -72,8 +72,6 @@ class Family:
         unet: whether its network is a U-Net; otherwise a transformer.
         pooled: whether the network also gets a pooled vector of the prompt.
         pixels: how many of them a latent's row or column stands for.
-        frame: how many tokens of a chat template stand before every prompt, the same for all. The first of them is a
-            language model's attention sink, far larger than any token that says something.
     """
 
     title: str
@@ -85,7 +83,6 @@ class Family:
     unet: bool = False
     pooled: bool = False
     pixels: int = 8
-    frame: int = 0
 
     @property
     def guided(self) -> bool:
@@ -101,8 +98,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "sd3": Family("Stable Diffusion 3.x", 128, JOINT, 7.0, "stable-diffusion-3-medium", "sd3", pooled=True),
     "flux": Family("Flux.1", 128, JOINT, 1.0, "flux-1-dev", "flux1", pooled=True),
-    "flux2": Family("FLUX.2", 64, JOINT, 1.0, "flux-2", "flux2", pixels=16, frame=3),
-    "z_image": Family("Z-Image", 128, _before("context_refiner.", "cap_embedder.1"), 1.0, "z-image", "zimage", frame=3),
+    "flux2": Family("FLUX.2", 64, JOINT, 1.0, "flux-2", "flux2", pixels=16),
+    "z_image": Family("Z-Image", 128, _before("context_refiner.", "cap_embedder.1"), 1.0, "z-image", "zimage"),
     "qwen_image": Family("Qwen-Image", 128, _joint("txt_in"), 4.0, "qwen-image", "qwen_image"),
     "krea2": Family("Krea 2", 128, _before("text_fusion.refiner_blocks.", "txt_in.linear_1"), 4.5, "krea-2", "krea2"),
     "anima": Family("Anima", 128, CROSS, 4.5, "anima", "anima"),

@@ -138,16 +138,13 @@ def text_score(prompt: Conditioning, gate: Gate) -> Tensor:
         UnlearnError: as `token_scores` does.
     """
     text = prompt.tensors["text"]
-    if not gate.direction:
-        return text.new_zeros(len(text), dtype=torch.float32)
-    return token_scores(text, gate, prompt.spoken).amax(dim=1)
+    return token_scores(text, gate).amax(dim=1) if gate.direction else text.new_zeros(len(text), dtype=torch.float32)
 
 
-def token_scores(text: Tensor, gate: Gate, spoken: Tensor | None = None) -> Tensor:
+def token_scores(text: Tensor, gate: Gate) -> Tensor:
     """The response of every token of texts (B,T,D) to the gate's direction, (B,T).
 
-    Tokens that say nothing can't be the strongest: they count as the weakest of their row. By default that is padding
-    which a host sets to zero, otherwise what is not `spoken` (B,T).
+    Padding that a host sets to zero can't be the strongest token: it counts as the weakest of its row.
 
     Raises:
         UnlearnError: if the direction is damaged, of another width than the text, or the text is not finite.
@@ -164,7 +161,7 @@ def token_scores(text: Tensor, gate: Gate, spoken: Tensor | None = None) -> Tens
             "The text encoder returned values that are not finite, so no gate can decide; load it in float32, or take "
             "another checkpoint."
         )
-    padding = ~(Conditioning({"text": text}).spoken if spoken is None else spoken)
+    padding = (text == 0).all(dim=-1)
     weakest = found.masked_fill(padding, torch.inf).amin(dim=1, keepdim=True)
     return torch.where(padding & ~padding.all(dim=1, keepdim=True), weakest, found)
 

@@ -9,7 +9,7 @@ from .denoiser import Conditioning
 
 
 def paired(target: Conditioning, reference: Conditioning) -> tuple[Tensor, Tensor]:
-    """The tokens of target prompts and those in their place, (tokens, width) twice, in float32.
+    """The tokens of target prompts and those in their place, (tokens, width) twice, in float32 and without padding.
 
     Args:
         target, reference: rows that belong together; a single reference row serves all.
@@ -28,7 +28,7 @@ def pairs(target: Conditioning, reference: Conditioning) -> list[tuple[Tensor, T
 
 def _said(conditioning: Conditioning) -> list[Tensor]:
     text = conditioning.tensors["text"].float()
-    return [row[said] for row, said in zip(text, conditioning.spoken.to(text.device), strict=True)]
+    return [row[said] for row, said in zip(text, (text != 0).any(dim=-1), strict=True)]
 
 
 def _places(text: Tensor, other: Tensor) -> Tensor:

@@ -111,11 +111,13 @@ def plain_nouns(bank: Sequence[str]) -> list[str]:
 
 
 def _strongest(text: Conditioning, direction: Tensor) -> Tensor:
-    """The largest response of any token to a direction, (N,)."""
-    return (text.tensors["text"].float() @ direction).masked_fill(~text.spoken, -torch.inf).amax(dim=1)
+    """The largest response of any token to a direction, (N,); tokens that are zero are padding."""
+    states = text.tensors["text"].float()
+    return (states @ direction).masked_fill((states == 0).all(dim=-1), -torch.inf).amax(dim=1)
 
 
 def _mean(text: Conditioning) -> Tensor:
-    """Mean token embeddings (N,width) of the tokens that may say something."""
-    states, read = text.tensors["text"].float(), text.spoken[..., None]
+    """Mean token embeddings (N,width); tokens that are zero are padding."""
+    states = text.tensors["text"].float()
+    read = (states != 0).any(dim=-1, keepdim=True)
     return (states * read).sum(1) / read.sum(1).clamp_min(1)

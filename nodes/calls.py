@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..lora_unlearn.denoiser import Conditioning
 from ..lora_unlearn.hosts.calls import rows_of
-from .reading import READ, conditioned, handed
+from .reading import READ, conditioned, handed, states_of
 
 NAMES = ("x", "t", "c_concat", "c_crossattn", "control", "transformer_options")
 """The first arguments of `BaseModel.apply_model`."""
@@ -26,6 +26,7 @@ class ApplyCall:
         args, kwargs: what the host passed to it.
         positive: for each condition, whether it is a positive prompt's.
         family: of the model.
+        counts: for each condition, how many of its tokens are no padding, see `reading.conditioned`.
 
     Attributes:
         conditioning: of the host's rows: "text" and what else `reading.conditioned` gives, "y" as the host hands it
@@ -33,7 +34,13 @@ class ApplyCall:
     """
 
     def __init__(
-        self, apply: Any, args: tuple, kwargs: dict[str, Any], positive: Sequence[bool], family: str
+        self,
+        apply: Any,
+        args: tuple,
+        kwargs: dict[str, Any],
+        positive: Sequence[bool],
+        family: str,
+        counts: Sequence[int | None] = (),
     ) -> None:
         self.apply: Callable[..., Tensor] = apply
         self.base_model, self.family = apply.class_obj, family
@@ -47,11 +54,15 @@ class ApplyCall:
         self.positive = rows[torch.tensor(positive)].flatten()
         others = rows[~torch.tensor(positive)]
         self.negative = others[0].repeat(sum(positive)) if len(others) else None
+        self.conditioning = self._read([count for count in counts for _ in range(self.pictures)])
+
+    def _read(self, counts: Sequence[int | None]) -> Conditioning:
+        own = {"own": torch.arange(self.count)}
+        if self.family in READ:
+            found = conditioned(self.base_model, self.family, self.kwargs, counts)
+            return Conditioning({**found.tensors, **own}, ragged=True)
         vector = {"y": self.kwargs["y"]} if isinstance(self.kwargs.get("y"), torch.Tensor) else {}
-        text = {"text": self.kwargs["c_crossattn"]}
-        if family in READ:
-            text = conditioned(self.base_model, family, self.kwargs)
-        self.conditioning = Conditioning({**text, **vector, "own": torch.arange(self.count)})
+        return Conditioning({"text": self.kwargs["c_crossattn"], **vector, **own})
 
     def base(self) -> Tensor:
         """The host's own evaluation."""
@@ -64,7 +75,7 @@ class ApplyCall:
         if "own" in conditioning.tensors:
             return self.apply(**more, **kwargs)
         with handed(self.base_model, self.family):
-            return self.apply(**more, **_replaced(kwargs, conditioning.tensors))
+            return self.apply(**more, **_replaced(kwargs, conditioning))
 
     def _options(self, rows: Tensor) -> dict[str, Any]:
         """The host's options, saying which of its conditions the rows belong to."""
@@ -75,13 +86,12 @@ class ApplyCall:
         return {**self.options, **{name: [self.options[name][i] for i in kept] for name in of_conditions}}
 
 
-def _replaced(kwargs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The network's arguments with other prompts in them."""
-    text = tensors.get("context", tensors["text"])
+def _replaced(kwargs: dict[str, Any], conditioning: Conditioning) -> dict[str, Any]:
+    """The network's arguments with other prompts in them, all of one length."""
     kwargs = {name: value for name, value in kwargs.items() if name not in OWN}
-    kwargs["c_crossattn"] = text.to(kwargs["c_crossattn"])
-    if "pooled" in tensors:
-        pooled = tensors["pooled"].to(kwargs["y"])
+    kwargs["c_crossattn"] = states_of(conditioning).to(kwargs["c_crossattn"])
+    if "pooled" in conditioning.tensors:
+        pooled = conditioning.tensors["pooled"].to(kwargs["y"])
         kwargs["y"] = torch.cat([pooled, kwargs["y"][:, pooled.shape[1] :]], dim=1)
     return kwargs
 

@@ -21,7 +21,7 @@ from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.text import new_vocabulary
 from ..lora_unlearn.suggest import Vocabulary
 from .families import clip_skip_of, family_of, linears, prediction_of
-from .reading import LAYERED, READ, conditioned, given, handed, of_one_length, together
+from .reading import LAYERED, READ, conditioned, count_of, given, handed, of_one_length
 from .weights import applied, differentiable, lent, stage_again
 
 TRAINING_ROWS = 4
@@ -72,7 +72,7 @@ class ComfyDenoiser:
             rows = [self._encode(prompt) for prompt in prompts]
             self.loaded = False  # the text encoder may have pushed the network out
             if self.family in READ:
-                return Conditioning(together(self._read(rows)))
+                return Conditioning.cat(self._read(rows))
             text = torch.cat(same_length([row["cond"] for row in rows], self.known.unet)).clone()
             tensors = {"text": text}
             if self.known.pooled:
@@ -86,12 +86,12 @@ class ComfyDenoiser:
         self.encoded()
         return found
 
-    def _read(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Tensor]]:
+    def _read(self, rows: Sequence[dict[str, Any]]) -> list[Conditioning]:
         """What the network reads of encoded prompts, row by row."""
         if self.family in LAYERED:
             self.load()
         with self._current():
-            return [conditioned(self.base, self.family, given(row)) for row in rows]
+            return [conditioned(self.base, self.family, given(row), [count_of(row)]) for row in rows]
 
     def vocabulary(self) -> Vocabulary | None:
         """The words of the CLIP's first text encoder, in Flux of T5; None if it has none that are whole."""
@@ -131,9 +131,9 @@ class ComfyDenoiser:
         if self.family not in READ:
             return self._predict(x, sigma, conditioning)
         order, found = list[Tensor](), list[Tensor]()
-        for rows, own in of_one_length(conditioning, self.family):
+        for rows, states in of_one_length(conditioning, self.family):
             order.append(rows)
-            found.append(self._predict(x[rows], sigma[rows], own))
+            found.append(self._predict(x[rows], sigma[rows], Conditioning({"text": states})))
         return torch.cat(found)[torch.cat(order).argsort()]
 
     def _predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
@@ -171,8 +171,7 @@ class ComfyDenoiser:
     def _conds(self, x: Tensor, conditioning: Conditioning) -> list[dict[str, Any]]:
         """The host's own form of a condition, all rows in one."""
         tensors = conditioning.tensors
-        text = tensors.get("context", tensors["text"])
-        cond = {"cross_attn": text.to(x.device), "model_conds": {}, "uuid": uuid.uuid4()}
+        cond = {"cross_attn": tensors["text"].to(x.device), "model_conds": {}, "uuid": uuid.uuid4()}
         if "pooled" in tensors:
             cond["pooled_output"] = tensors["pooled"].to(x.device)
         return comfy.samplers.encode_model_conds(self.base.extra_conds, [cond], x, x.device, "positive")

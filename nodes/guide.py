@@ -22,6 +22,7 @@ from .families import family_of, linears
 from .look import HostLook
 from .made import Made, Pictures
 from .messages import readable
+from .reading import count_of
 
 KEY = "lora_unlearn"
 Encoded = dict[str, Conditioning]
@@ -87,6 +88,7 @@ class Run:
         self.guider, self.seen = guider, seen
         self.guidances: dict[tuple, Guidance] = {}
         self.positive: list[bool] = []
+        self.counts: dict[Any, int | None] = {}
 
     def watch(self, conds: Sequence[Any]) -> None:
         """Note which of the conditions about to be evaluated are positive prompts'."""
@@ -94,6 +96,7 @@ class Run:
         names = {cond["uuid"]: name for name, listed in known for cond in listed}
         by_list = {id(listed): name for name, listed in known}
         self.positive = []
+        self.counts.update((one["uuid"], count_of(one)) for listed in conds for one in listed or () if "uuid" in one)
         for index, cond in enumerate(conds):
             uuid = cond[0].get("uuid") if cond else None
             name = by_list.get(id(cond), names.get(uuid, "positive" if index == 0 else "negative"))
@@ -203,7 +206,8 @@ class Work:
         positive = [self.run.positive[index] for index in options["cond_or_uncond"]]
         if not any(positive):
             return executor(*args, **kwargs)
-        call, sigmas = ApplyCall(executor, args, kwargs, positive, self.family), options["sample_sigmas"]
+        counts = [self.run.counts.get(uuid) for uuid in options.get("uuids", [])]
+        call, sigmas = ApplyCall(executor, args, kwargs, positive, self.family, counts), options["sample_sigmas"]
         guidance = self.run.guidance(call, max(1, len(sigmas) - 1))
         return guidance.step(call, step_of(sigmas, float(call.kwargs["t"][0])))
 

@@ -36,7 +36,7 @@ class HostLook:
         if pooled is not None:  # what follows it in the host's vector are size ids, which the denoiser adds itself
             tensors["pooled"] = asked.tensors["y"][:, : pooled.shape[1]]
         with self._without_hooks():
-            return self.look(adapter, Conditioning(tensors))
+            return self.look(adapter, Conditioning(tensors, asked.ragged))
 
     @contextmanager
     def _without_hooks(self) -> Iterator[None]:

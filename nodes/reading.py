@@ -10,37 +10,63 @@ import torch
 from torch import Tensor, nn
 
 from ..lora_unlearn.denoiser import Conditioning
-from ..lora_unlearn.families import FAMILIES
 
 SHORTEST = {"anima": 512, "flux2": 512}
 """Families that read at least so many tokens; what is missing is zero, and read all the same."""
-PADDED_LEFT = ("flux2",)
-"""Families whose missing tokens stand before the prompt."""
 LAYERED = ("anima", "krea2")
 """Families that read a prompt by a network of their own, which must be loaded for it."""
 READ = (*LAYERED, "flux2", "qwen_image", "z_image")
 """Families whose prompts are read here; their language models read as many tokens as there are."""
+TEMPLATES = {"z_image": (3, 5), "qwen_image": (0, 5), "krea2": (0, 5), "flux2": (3, 9)}
+"""How many tokens of the host's chat template a network is given before a prompt and behind it."""
+LARGEST = 3 * 5120
+"""Width of FLUX.2 dev's text, whose template ends with a single token; the host puts missing tokens before it."""
+HEARD_PADDING = 16
+"""Of the padding behind a prompt, which has read it and which the network reads, this many tokens stand for all."""
 
 
-def conditioned(base: Any, family: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a `Conditioning` for what the network is given.
+def conditioned(base: Any, family: str, given: Mapping[str, Any], counts: Sequence[int | None] = ()) -> Conditioning:
+    """What the network reads of prompts, as the core takes it.
 
     Args:
         base: the host's BaseModel; where the family is `LAYERED`, loaded by its current patcher.
-        given: "c_crossattn" (R,T,D) and, outside of a sampling, the other arguments that Anima's adapter takes.
+        given: "c_crossattn" (R,T,D), all of one length, and, outside of a sampling, the other arguments that Anima's
+            adapter takes.
+        counts: how many tokens of each row are no padding of the encoder's own, where that is known; else all.
 
     Returns:
-        "text" (R,T,width); "frame" (R,T) where the family has one; "context" (R,T,D), what the network itself is given,
-        where it must go through layers that an eraser may sit in.
+        "text" (R,T,width), the words alone; "before" and "after", the template around them; "states" (R,T,D), what the
+        network is given (see `handed`). Anima has no template, and is given the text itself.
     """
-    context = padded(given["c_crossattn"], family)
-    found = {"text": _text(base, family, context, given)}
-    if family == "krea2":
-        found["context"] = context
-    if FAMILIES[family].frame:
-        said = (found["text"] != 0).any(dim=-1)
-        found["frame"] = said & (said.cumsum(dim=1) <= FAMILIES[family].frame)
-    return found
+    context = given["c_crossattn"]
+    if family == "flux2":
+        context = nn.functional.pad(context, (0, 0, max(0, SHORTEST[family] - context.shape[1]), 0))
+    seen = _seen(base, family, context, given)
+    if family not in TEMPLATES:
+        return Conditioning({"text": seen}, ragged=True)
+    known = counts or [None] * len(seen)
+    rows = [_split(own, family, count) for own, count in zip(seen, known, strict=True)]
+    if family == "krea2":  # an eraser may sit in what fuses its layers
+        rows = [{**own, "states": state[None]} for own, state in zip(rows, context, strict=True)]
+    return Conditioning.cat([Conditioning(own, ragged=True) for own in rows])
+
+
+def _split(seen: Tensor, family: str, count: int | None) -> dict[str, Tensor]:
+    """One prompt's tokens (T,D): the words, and the template around them."""
+    head, tail = TEMPLATES[family]
+    start, end = 0, len(seen)
+    if family == "flux2":
+        start = int((seen != 0).any(dim=1).int().argmax())
+        tail = 1 if seen.shape[1] == LARGEST else tail
+        end = len(seen) if count is None else min(start + count, len(seen))
+    words = seen[start + head : max(start + head, end - tail)]
+    after = seen[max(start + head, end - tail) : end]
+    if end < len(seen):
+        after = torch.cat([after, seen[torch.linspace(end, len(seen) - 1, HEARD_PADDING).long().to(seen.device)]])
+    if not len(words):
+        words = seen.new_zeros(1, seen.shape[1])  # an empty prompt
+    parts = {"text": words, "after": after, "before": seen[start : start + head], "states": seen}
+    return {name: part[None] for name, part in parts.items() if len(part)}
 
 
 def given(encoded: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,15 +78,14 @@ def given(encoded: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def padded(context: Tensor, family: str) -> Tensor:
-    """The tokens of prompts (R,T,D), as many as the network reads at least."""
-    missing = max(0, SHORTEST.get(family, 0) - context.shape[1])
-    if family == "anima" or not missing:
-        return context  # its adapter does it
-    return nn.functional.pad(context, (0, 0, missing, 0) if family in PADDED_LEFT else (0, 0, 0, missing))
+def count_of(encoded: Mapping[str, Any]) -> int | None:
+    """How many tokens of an encoded prompt are no padding, where the host says so."""
+    mask = encoded.get("attention_mask")
+    return int(mask.sum()) if isinstance(mask, Tensor) and len(mask) == 1 else None
 
 
-def _text(base: Any, family: str, context: Tensor, given: Mapping[str, Any]) -> Tensor:
+def _seen(base: Any, family: str, context: Tensor, given: Mapping[str, Any]) -> Tensor:
+    """What the entry layer sees of the states that the network is given, (R,T,width)."""
     network, norm = base.diffusion_model, norm_of(base, family)
     if norm is not None:
         weight = norm.weight.detach().to(context.device, torch.float32)
@@ -69,12 +94,12 @@ def _text(base: Any, family: str, context: Tensor, given: Mapping[str, Any]) -> 
         return context
     inside = context.to(base.current_patcher.load_device, base.get_dtype_inference())
     if family == "krea2":
-        text = network.txtmlp[0](network.txtfusion(network._unpack_context(inside)))
+        seen = network.txtmlp[0](network.txtfusion(network._unpack_context(inside)))
     else:
         ids, weights = given.get("t5xxl_ids"), given.get("t5xxl_weights")
         ids, weights = (None if value is None else value.to(inside.device) for value in (ids, weights))
-        text = network.preprocess_text_embeds(inside, ids, None if weights is None else weights.to(inside))
-    return text.to(context.device)
+        seen = network.preprocess_text_embeds(inside, ids, None if weights is None else weights.to(inside))
+    return seen.to(context.device)
 
 
 def norm_of(base: Any, family: str) -> Any:
@@ -87,7 +112,7 @@ def norm_of(base: Any, family: str) -> Any:
 
 @contextmanager
 def handed(base: Any, family: str) -> Iterator[None]:
-    """Within this block the network takes texts for what its entry layer reads, as `conditioned` gives them."""
+    """Within this block the network takes "states" as `conditioned` gives them: they are behind its first norm."""
     norm = norm_of(base, family)
     if norm is None:
         yield
@@ -107,23 +132,19 @@ def _same(text: Tensor) -> Tensor:
     return text
 
 
-def together(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of several prompts (1,T,...) as rows of one length: what is missing is zero."""
-    length = max(tensors["text"].shape[1] for tensors in rows)
-
-    def longer(tensor: Tensor) -> Tensor:
-        return nn.functional.pad(tensor, (0, 0) * (tensor.ndim - 2) + (0, length - tensor.shape[1]))
-
-    return {name: torch.cat([longer(tensors[name]) for tensors in rows]) for name in rows[0]}
+def states_of(conditioning: Conditioning) -> Tensor:
+    """What the network is given of prompts, (R,T,D)."""
+    return conditioning.tensors.get("states", conditioning.tensors["text"])
 
 
-def of_one_length(conditioning: Conditioning, family: str) -> Iterator[tuple[Tensor, Conditioning]]:
-    """Rows whose prompts have as many tokens, and their conditioning without padding behind it; all rows once.
+def of_one_length(conditioning: Conditioning, family: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows whose prompts have as many tokens, and what the network is given without padding behind it; all rows once.
 
     These networks know of no mask: padding would be read.
     """
-    said = (conditioning.tensors["text"] != 0).any(dim=-1).cpu()
+    states = states_of(conditioning)
+    said = (states != 0).any(dim=-1).cpu()
     ends = (said * torch.arange(1, said.shape[1] + 1)).amax(dim=1).clamp_min(SHORTEST.get(family, 1))
     for end in ends.unique().tolist():
         rows = (ends == end).nonzero()[:, 0]
-        yield rows, Conditioning({name: tensor[rows][:, :end] for name, tensor in conditioning.tensors.items()})
+        yield rows, states[rows][:, :end]

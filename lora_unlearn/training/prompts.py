@@ -49,9 +49,9 @@ class Prompts:
 
     @property
     def concept_tokens(self) -> Tensor:
-        """The tokens of all targets that may say something, (tokens, width)."""
-        target = self.text_pairs[0]
-        return tokens(target)[target.spoken.flatten()]
+        """The tokens of all targets, (tokens, width), without padding that is zero."""
+        text = tokens(self.text_pairs[0])
+        return text[text.abs().sum(1) != 0]
 
     @property
     def text_pairs(self) -> tuple[Conditioning, Conditioning]:

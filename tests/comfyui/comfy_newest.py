@@ -20,7 +20,7 @@ from comfy_tiny import _filled, _patcher
 WIDTH = 96
 """Of a language model's states."""
 LANGUAGE: dict[str, Any] = dict(hidden_size=WIDTH, intermediate_size=32, num_attention_heads=2, num_key_value_heads=1)
-LOUD = 30.0
+LOUD = 100.0
 """How much larger than drawn a language model's input table is."""
 TAPS = {"flux2": [0, 1, 2], "krea2": list(range(12))}
 """Which layers' states a family takes, where it takes several."""

