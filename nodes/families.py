@@ -34,7 +34,7 @@ FLUX_1 = re.compile(
 )
 OWN_LAYERS = {"sd1": -1, "demo": -1, "sd2": -2, "sdxl": -2}
 """Which of CLIP's layers a family reads where nobody chooses one, as CLIP Set Last Layer counts."""
-SUPPORTED = "Stable Diffusion 1.x, 2.x, XL and 3.x, Flux, FLUX.2, Z-Image, Anima, Qwen-Image and Krea 2"
+SUPPORTED = "Stable Diffusion 1.x, 2.x, XL, 3.x, Flux, FLUX.2, Z-Image, Anima, Qwen-Image and Krea 2"
 
 
 def family_of(model: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from types import SimpleNamespace
 
@@ -223,7 +222,7 @@ def test_a_training_starts_from_the_closed_form_and_changes_no_weight(family, pa
         read = prompts.encode(denoiser, concept, BANK[::8])
         begun = train.solve(denoiser, read, chosen)
         done = train.train(denoiser, read, chosen)
-    before, after = (torch.cat([layer.up.detach().flatten() for _, layer in lora.items()]) for lora in (begun, done.lora))
+    before, after = (torch.cat([own.up.detach().flatten() for own in lora.layers]) for lora in (begun, done.lora))
     assert done.complete and len(done.losses) == 3 and bool(torch.isfinite(after).all())
     assert not torch.equal(after, before)
     assert all(torch.equal(weights[name], value) for name, value in parts.model.model.state_dict().items())
