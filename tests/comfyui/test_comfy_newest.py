@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -209,6 +210,27 @@ def test_the_stock_loader_makes_the_same_of_the_file(family, host, pack, newest,
     assert (ours - theirs).abs().max() / change < 0.02
 
 
+@pytest.mark.parametrize("statistic", ["look", "kappa"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gates_that_ask_the_network_tell_the_concept_from_the_rest(family, statistic, host, pack, newest, erasers):
+    """In pure noise before the first step, and at a step of the picture's own: both by prompts of other lengths."""
+    parts, guide, core = newest(family), pack("nodes.guide"), pack("lora_unlearn")
+    shape = pack("nodes.denoiser").ComfyDenoiser(parts.model, parts.clip, (64, 64)).shape
+    asks = {"look": 0.99, "look_shape": shape} if statistic == "look" else {}
+    gate = core.Gate(statistic=statistic, threshold=0.99, step=0.0, **asks)
+    eraser = replace(erasers(family), gate=gate)
+    with torch.inference_mode():
+        encoded = guide.encoded_for(parts.model, parts.clip, [core.Eraser(eraser, 1.0, "auto")])
+        model = guide.apply_erasers(parts.model, [core.Eraser(eraser, 1.0, "auto")], encoded)
+    found = {}
+    for text in (CAT, OTHER):
+        drawn = latents(host, parts, model, text, cfg=2.0)
+        (found[text],) = model.get_attachment(guide.KEY).last.decisions(0)[0]
+        assert torch.equal(drawn, latents(host, parts, parts.model, text, cfg=2.0)) != found[text].open
+    assert found[CAT].open and found[CAT].score == pytest.approx(1, abs=1e-3)
+    assert not found[OTHER].open
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_training_starts_from_the_closed_form_and_changes_no_weight(family, pack, newest):
     """A few updates, by gradients through the host's network."""
@@ -219,7 +241,7 @@ def test_a_training_starts_from_the_closed_form_and_changes_no_weight(family, pa
     concept = pack("lora_unlearn").Concept("cat", replace_with="dog")
     chosen = settings.for_family(settings.Settings(iterations=3, trajectories=2, trajectory_steps=2, batch=2), family)
     with torch.inference_mode(), torch.inference_mode(False), torch.enable_grad():
-        read = prompts.encode(denoiser, concept, BANK[::8])
+        read = prompts.encode(denoiser, concept, THINGS)
         begun = train.solve(denoiser, read, chosen)
         done = train.train(denoiser, read, chosen)
     before, after = (torch.cat([own.up.detach().flatten() for own in lora.layers]) for lora in (begun, done.lora))
