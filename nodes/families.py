@@ -32,6 +32,8 @@ FLUX_1 = re.compile(
     r"^time_text_embed|norm1(_context)?\.linear|\.ff(_context)?\.net\.|"
     r"^single_transformer_blocks\.\d+\.(attn\.to_[qkv]\.|proj_|norm\.)"
 )
+BEFORE = "llm_adapter."
+"""Where Anima makes its text, which is no part of the transformer."""
 OWN_LAYERS = {"sd1": -1, "demo": -1, "sd2": -2, "sdxl": -2}
 """Which of CLIP's layers a family reads where nobody chooses one, as CLIP Set Last Layer counts."""
 SUPPORTED = "Stable Diffusion 1.x, 2.x, XL, 3.x, Flux, FLUX.2, Z-Image, Anima, Qwen-Image and Krea 2"
@@ -95,7 +97,7 @@ def _table(network: nn.Module, family: str, config: dict[str, Any]) -> dict[str,
         if table is None:
             raise UnlearnError(f"This ComfyUI cannot name the layers of {FAMILIES[family].title}; update it.")
         return table(config)
-    own = [name for name, module in network.named_modules() if is_linear(module)]
+    own = [name for name, module in network.named_modules() if is_linear(module) and not name.startswith(BEFORE)]
     return {f"{canonical(name) if family == 'anima' else name}.weight": f"{name}.weight" for name in own}
 
 

@@ -35,6 +35,8 @@ SAID = (
 )  # fmt: skip
 BANK = [sentence.format(thing) for thing in THINGS for sentence in SAID]
 """Enough ordinary prompts for a bound of three in a hundred; further words would fill the tiny models' width."""
+NOT_OFFERED = [("z_image", "all_but_cross"), ("krea2", "all_but_cross")]
+"""Sets of layers that families of one stream do not have."""
 CAT, OTHER = "a photo of a cat", "an old chair beside a tall tree"
 
 
@@ -210,6 +212,34 @@ def test_the_stock_loader_makes_the_same_of_the_file(family, host, pack, newest,
     assert (ours - theirs).abs().max() / change < 0.02
 
 
+SELECTORS = [(family, selector) for family in FAMILIES for selector in ("cross_kv", "context", "all_but_cross")]
+SELECTORS = [place for place in SELECTORS if place not in (("anima", "context"), *NOT_OFFERED)]
+
+
+@pytest.mark.parametrize(("family", "selector"), SELECTORS, ids=["-".join(place) for place in SELECTORS])
+def test_every_layer_is_one_that_the_stock_loader_knows(family, selector, host, pack, newest, caplog):
+    """By diffusers' names, slices of fused layers too: random values, merged by the host or attached by us."""
+    import comfy.sd
+
+    parts, core, formats = newest(family), pack("lora_unlearn"), pack("lora_unlearn.formats")
+    denoiser = pack("nodes.denoiser").ComfyDenoiser(parts.model, parts.clip, (64, 64))
+    with torch.inference_mode(), torch.inference_mode(False):
+        targets = denoiser.linears(selector)
+        lora = pack("lora_unlearn.lora").new_lora(targets, 2, 1.0, torch.Generator().manual_seed(1))
+        for layer in lora.layers:
+            torch.nn.init.normal_(layer.up, std=0.02, generator=torch.Generator().manual_seed(2))
+        lora.round_to_half()
+    gate, settings = core.Gate(statistic="text", text_closed=1.0, text_open=1.0), core.Settings(selector=selector)
+    eraser = core.Adapter(lora, core.Concept("cat"), settings, gate, family, "0" * 16)
+    with caplog.at_level(logging.WARNING), torch.inference_mode():
+        stock, _ = comfy.sd.load_lora_for_models(parts.model, None, formats.to_stock(lora, family), 1.0, 0.0)
+    assert not [record for record in caplog.records if "NOT LOADED" in record.getMessage().upper()]
+    drawn = [latents(host, parts, model, CAT, steps=1) for model in (parts.model, stock)]
+    ours = latents(host, parts, under(pack, parts, eraser, "on"), CAT, steps=1)
+    change = (drawn[1] - drawn[0]).abs().max()
+    assert change > 0 and (ours - drawn[1]).abs().max() / change < 0.02
+
+
 @pytest.mark.parametrize("statistic", ["look", "kappa"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gates_that_ask_the_network_tell_the_concept_from_the_rest(family, statistic, host, pack, newest, erasers):
@@ -281,3 +311,38 @@ def test_relatives_are_refused_by_name(name, pack, host, newest):
         model.model.__class__ = getattr(comfy.model_base, name)
     with pytest.raises(core.UnlearnError, match=f"of the kind {name}, but erasing works on"):
         families.family_of(model)
+
+
+ANIMA = dict(image_model="anima", max_img_h=240, max_img_w=240, max_frames=128, in_channels=16, out_channels=16)
+ANIMA |= dict(patch_spatial=2, patch_temporal=1, model_channels=2048, crossattn_emb_channels=1024, num_blocks=28)
+ANIMA |= dict(num_heads=16, pos_emb_cls="rope3d", use_adaln_lora=True, adaln_lora_dim=256)
+KLEIN = dict(image_model="flux2", in_channels=128, out_channels=128, patch_size=1, vec_in_dim=None, context_in_dim=7680)
+KLEIN |= dict(hidden_size=3072, mlp_ratio=3.0, num_heads=24, depth=5, depth_single_blocks=20, axes_dim=[32] * 4)
+KLEIN |= dict(theta=2000, qkv_bias=False, guidance_embed=False, txt_ids_dims=[3], global_modulation=True)
+Z_IMAGE = dict(image_model="lumina2", in_channels=16, dim=3840, cap_feat_dim=2560, n_layers=30, qk_norm=True)
+Z_IMAGE |= dict(n_heads=30, n_kv_heads=30, axes_dims=[32, 48, 48], ffn_dim_multiplier=8 / 3, z_image_modulation=True)
+REAL = {
+    "z_image": ("ZImage", Z_IMAGE, "context", 1, (3840, 2560)),
+    "anima": ("Anima", ANIMA, "cross_v", 28, (2048, 1024)),
+    "flux2": ("Flux2", {**KLEIN, "mlp_silu_act": True, "ops_bias": False}, "context", 1, (3072, 7680)),
+    "qwen_image": ("QwenImage", {"image_model": "qwen_image"}, "context", 1, (3072, 3584)),
+    "krea2": ("Krea2", {"image_model": "krea2"}, "context", 1, (6144, 2560)),
+}
+"""ComfyUI's description of the real models, and where their erasers sit."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_real_widths_of_the_newest_families(family, host, pack):
+    """The networks of full size, without memory: only the names and shapes of their layers."""
+    import comfy.supported_models
+
+    name, description, selector, count, shape = REAL[family]
+    config = getattr(comfy.supported_models, name)(description)
+    config.set_inference_dtype(torch.bfloat16, None)
+    model = SimpleNamespace(model=config.get_model({}, "", device=torch.device("meta")))
+    families, core = pack("nodes.families"), pack("lora_unlearn.families")
+    assert families.family_of(model) == family
+    layers = pack("lora_unlearn.hosts.layers").choose(
+        families.linears(model, family), core.FAMILIES[family].layers, selector
+    )
+    assert len(layers) == count and {target.shape for target in layers.values()} == {shape}
