@@ -245,5 +245,5 @@ class _RunView:
 
     @cached_property
     def change(self) -> Tensor:
-        with self.adapter.lora.rows(torch.ones(len(self.run.x))):
+        with self.adapter.lora.rows(torch.ones(1)):
             return self.run.denoiser.predict(self.run.x, self.run.sigma, self.asked) - self.prompt

@@ -27,8 +27,8 @@ class Conditioning:
     """Encoded prompts: named tensors whose first dimension runs over the rows (one row, one prompt).
 
     "text" (R,T,D) is what the layers see that read the prompt. Where a template stands around every prompt "text" has
-    the words alone, and "after" (R,K,D) the template's tokens behind them, which have read the words; what the network
-    itself is given has a name of its own.
+    the words alone, and "after" (R,K,D) the template's tokens behind them, which have read the words; a host may give
+    those in front as "before" (R,K,D). What the network itself is given has a name of its own.
 
     Args:
         tensors: by name.

@@ -6,14 +6,15 @@ and near zero on everything else makes the plain LoRA selective before any gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from .denoiser import Conditioning, Denoiser, once
 from .errors import UnlearnError
-from .moments import Moments, tokens
+from .moments import Moments
+from .pairs import paired
 
 RIDGE = 0.2
 """Of the gate's direction and of selective ones, see `docs/language.md`."""
@@ -23,6 +24,22 @@ KEPT_EFFECT = 0.95
 """The share of the closed form's effect on the concept's tokens that its directions must keep."""
 WIDE, SPARE, ROUNDS = 512, 8, 8
 """From which width up an edit's factors are found by power iterations, with how many directions to spare, how many."""
+
+
+def said(conditioning: Conditioning) -> Tensor:
+    """As `tokens`, without padding that is zero."""
+    found = tokens(conditioning)
+    return found[found.abs().sum(1) != 0]
+
+
+def whole(conditioning: Conditioning, names: Sequence[str] = ("text", "after")) -> Conditioning:
+    """Texts with the template's tokens that have read them, for what must hide a concept wherever it is written.
+
+    "before" is for the empty prompt's tokens alone, which must stay where they are: the very first token of a language
+    model is its attention sink, so large that it would set the scale of everything else.
+    """
+    parts = [conditioning.tensors[name] for name in names if name in conditioning.tensors]
+    return Conditioning({"text": torch.cat(parts, dim=1)})
 
 
 def heard(denoiser: Denoiser, width: int) -> Tensor:
@@ -93,12 +110,11 @@ def token_edit(
     Returns:
         M, (width, width): a token c becomes c + c M; and S_t, the energy of the target's tokens.
     """
-    text, other = target.tensors["text"].float(), reference.tensors["text"].float()
-    shift = (1 + gamma) * (other - text).flatten(0, 1)
-    source = text.flatten(0, 1)
+    source, other = paired(target, reference)
+    shift = (1 + gamma) * (other - source)
     own, width = energy(source), source.shape[1]
     level = ridge * own.diagonal().mean()
-    system = own + keep_weight * kept.to(own) + 100.0 * energy(tokens(empty))
+    system = own + keep_weight * kept.to(own) + 100.0 * energy(said(empty))
     system = (system + level * torch.eye(width, device=source.device)).double()
     return positive_solve(system, (source.T @ shift / len(source)).double()).float(), own
 

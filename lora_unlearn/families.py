@@ -71,6 +71,7 @@ class Family:
         base_version: in kohya's words.
         unet: whether its network is a U-Net; otherwise a transformer.
         pooled: whether the network also gets a pooled vector of the prompt.
+        pixels: how many of them a latent's row or column stands for.
     """
 
     title: str
@@ -81,6 +82,7 @@ class Family:
     base_version: str = ""
     unet: bool = False
     pooled: bool = False
+    pixels: int = 8
 
     @property
     def guided(self) -> bool:
@@ -96,7 +98,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "sd3": Family("Stable Diffusion 3.x", 128, JOINT, 7.0, "stable-diffusion-3-medium", "sd3", pooled=True),
     "flux": Family("Flux.1", 128, JOINT, 1.0, "flux-1-dev", "flux1", pooled=True),
-    "flux2": Family("FLUX.2", 128, JOINT, 1.0, "flux-2", "flux2"),
+    "flux2": Family("FLUX.2", 64, JOINT, 1.0, "flux-2", "flux2", pixels=16),
     "z_image": Family("Z-Image", 128, _before("context_refiner.", "cap_embedder.1"), 1.0, "z-image", "zimage"),
     "qwen_image": Family("Qwen-Image", 128, _joint("txt_in"), 4.0, "qwen-image", "qwen_image"),
     "krea2": Family("Krea 2", 128, _before("text_fusion.refiner_blocks.", "txt_in.linear_1"), 5.5, "krea-2", "krea2"),

@@ -46,11 +46,11 @@ def distances(
     others: Sequence[str],
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """Mean squared distances (len(others),) of prompts to one prompt, token by token of the text encoder's output."""
+    """Squared distances (len(others),) of prompts to one prompt, token by token of the text encoder's output."""
     found = []
     for start in range(0, len(others), CHUNK):
         chunk = others[start : start + CHUNK]
         text = denoiser.encode([prompt, *chunk]).tensors["text"].float()
-        found.append((text[1:] - text[:1]).square().mean(dim=(1, 2)).cpu())
+        found.append((text[1:] - text[:1]).square().mean(dim=2).sum(dim=1).cpu())
         report(start + len(chunk), len(others))
     return torch.cat(found)

@@ -55,5 +55,5 @@ def changes(
     x, sigma = partial_sampling(denoiser, prompt, denoiser.encode([""]), settings, steps_run, generator)
     with adapter.lora.attached(denoiser.linears(settings.selector)):
         base = denoiser.predict(x, sigma, prompt)
-        with adapter.lora.rows(torch.ones(repeats)):
+        with adapter.lora.rows(torch.ones(1)):
             return raw(denoiser.predict(x, sigma, prompt) - base)

@@ -106,6 +106,7 @@ def plain_nouns(bank: Sequence[str]) -> list[str]:
 
 
 def _strongest(denoiser: Denoiser, prompts: Sequence[str], direction: Tensor) -> Tensor:
-    """The largest response of any token to a direction, (len(prompts),)."""
+    """The largest response of any token to a direction, (len(prompts),); tokens that are zero are padding."""
     chunks = (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))
-    return torch.cat([(denoiser.encode(chunk).tensors["text"].float() @ direction).amax(dim=1) for chunk in chunks])
+    texts = [denoiser.encode(chunk).tensors["text"].float() for chunk in chunks]
+    return torch.cat([(t @ direction).masked_fill((t == 0).all(dim=-1), -torch.inf).amax(dim=1) for t in texts])

@@ -40,7 +40,7 @@ class Settings:
     learning_rate: float = option(5e-2, 1e-6, 1, "Step size of Adam")
     trajectories: int = option(8, 1, 64, "Pictures whose way from noise is recorded")
     trajectory_steps: int = option(6, 1, 100, "States on each of those ways")
-    guidance_scale: float = option(4.0, 1, 20, "Guidance (CFG) of those ways; Flux always takes 1")
+    guidance_scale: float = option(4.0, 1, 20, "Guidance (CFG) of those ways; Flux, FLUX.2 and Z-Image always take 1")
     enough: float = option(0.98, 0.1, 1, "Stop early once two looks running find this share of the change made")
     selector: str = "cross_v"
     offload: bool = option(

@@ -110,7 +110,14 @@ def sampling_inputs() -> list[Any]:
             tooltip="Of the noise; the same on both sides.",
         ),
         io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps, 1 to 1000."),
-        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance scale, 0 to 100; Flux: 1."),
+        io.Float.Input(
+            "cfg",
+            default=7.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            tooltip="Guidance scale, 0 to 100; Flux and Turbo models: 1.",
+        ),
         io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="The stock samplers."),
         io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="The stock schedulers."),
         advanced(
@@ -147,7 +154,8 @@ class Studio:
 
     def draw(self, model: Any, prompt: str) -> Tensor:
         """Pictures of one prompt as an IMAGE (B,H,W,3)."""
-        side = self.size or 8 * FAMILIES[family_of(model)].side
+        known = FAMILIES[family_of(model)]
+        side = self.size or known.pixels * known.side
         positive, negative = (host.CLIPTextEncode().encode(self.clip, text)[0] for text in (prompt, self.negative))
         latent = host.EmptyLatentImage().generate(side, side, self.pictures)[0]
         words = (self.seed, self.steps, self.cfg, self.sampler_name, self.scheduler, positive, negative, latent)

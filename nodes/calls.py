@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..lora_unlearn.denoiser import Conditioning
 from ..lora_unlearn.hosts.calls import rows_of
+from .reading import READ, conditioned, handed, states_of
 
 NAMES = ("x", "t", "c_concat", "c_crossattn", "control", "transformer_options")
 """The first arguments of `BaseModel.apply_model`."""
-TEXT_SHAPED = ("attention_mask",)
+OWN = ("attention_mask", "t5xxl_ids", "t5xxl_weights")
 """Arguments that belong to the host's own prompts, and to no others."""
 
 
@@ -24,15 +25,25 @@ class ApplyCall:
         apply: the host's own evaluation, which may be asked more than once.
         args, kwargs: what the host passed to it.
         positive: for each condition, whether it is a positive prompt's.
+        family: of the model.
+        counts: for each condition, how many of its tokens are no padding, see `reading.conditioned`.
 
     Attributes:
-        conditioning: of the host's rows: "text", and "y" as the host hands it over (pooled text, then size ids).
+        conditioning: of the host's rows: "text" and what else `reading.conditioned` gives, "y" as the host hands it
+            over (pooled text, then size ids), and "own", the row's number.
     """
 
     def __init__(
-        self, apply: Callable[..., Tensor], args: tuple, kwargs: dict[str, Any], positive: Sequence[bool]
+        self,
+        apply: Any,
+        args: tuple,
+        kwargs: dict[str, Any],
+        positive: Sequence[bool],
+        family: str,
+        counts: Sequence[int | None] = (),
     ) -> None:
-        self.apply = apply
+        self.apply: Callable[..., Tensor] = apply
+        self.base_model, self.family = apply.class_obj, family
         self.kwargs: dict[str, Any] = {**dict(zip(NAMES, args, strict=False)), **kwargs}
         self.options: dict[str, Any] = self.kwargs.pop("transformer_options")
         self.control = _copied(self.kwargs.pop("control", None))
@@ -43,8 +54,15 @@ class ApplyCall:
         self.positive = rows[torch.tensor(positive)].flatten()
         others = rows[~torch.tensor(positive)]
         self.negative = others[0].repeat(sum(positive)) if len(others) else None
+        self.conditioning = self._read([count for count in counts for _ in range(self.pictures)])
+
+    def _read(self, counts: Sequence[int | None]) -> Conditioning:
+        own = {"own": torch.arange(self.count)}
+        if self.family in READ:
+            found = conditioned(self.base_model, self.family, self.kwargs, counts)
+            return Conditioning({**found.tensors, **own}, ragged=True)
         vector = {"y": self.kwargs["y"]} if isinstance(self.kwargs.get("y"), torch.Tensor) else {}
-        self.conditioning = Conditioning({"text": self.kwargs["c_crossattn"], **vector})
+        return Conditioning({"text": self.kwargs["c_crossattn"], **vector, **own})
 
     def base(self) -> Tensor:
         """The host's own evaluation."""
@@ -53,14 +71,11 @@ class ApplyCall:
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
         """The same states and noise levels, some rows, other conditionings."""
         kwargs = {name: rows_of(value, rows, self.count) for name, value in self.kwargs.items()}
-        own = conditioning.tensors["text"]
-        control = _copied(rows_of(self.control, rows, self.count))
-        kwargs["c_crossattn"] = own.to(kwargs["c_crossattn"])
-        if "pooled" in conditioning.tensors:
-            pooled = conditioning.tensors["pooled"].to(kwargs["y"])
-            kwargs["y"] = torch.cat([pooled, kwargs["y"][:, pooled.shape[1] :]], dim=1)
-            kwargs = {name: value for name, value in kwargs.items() if name not in TEXT_SHAPED}
-        return self.apply(control=control, transformer_options=self._options(rows), **kwargs)
+        more = {"control": _copied(rows_of(self.control, rows, self.count)), "transformer_options": self._options(rows)}
+        if "own" in conditioning.tensors:
+            return self.apply(**more, **kwargs)
+        with handed(self.base_model, self.family):
+            return self.apply(**more, **_replaced(kwargs, conditioning))
 
     def _options(self, rows: Tensor) -> dict[str, Any]:
         """The host's options, saying which of its conditions the rows belong to."""
@@ -69,6 +84,16 @@ class ApplyCall:
         kept = chunks[0].tolist() if even else chunks[0].tolist()[:1]
         of_conditions = ("cond_or_uncond", "uuids")
         return {**self.options, **{name: [self.options[name][i] for i in kept] for name in of_conditions}}
+
+
+def _replaced(kwargs: dict[str, Any], conditioning: Conditioning) -> dict[str, Any]:
+    """The network's arguments with other prompts in them, all of one length."""
+    kwargs = {name: value for name, value in kwargs.items() if name not in OWN}
+    kwargs["c_crossattn"] = states_of(conditioning).to(kwargs["c_crossattn"])
+    if "pooled" in conditioning.tensors:
+        pooled = conditioning.tensors["pooled"].to(kwargs["y"])
+        kwargs["y"] = torch.cat([pooled, kwargs["y"][:, pooled.shape[1] :]], dim=1)
+    return kwargs
 
 
 def _copied(control: dict[str, list] | None) -> dict[str, list] | None:

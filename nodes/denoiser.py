@@ -1,11 +1,11 @@
-"""The Denoiser over ComfyUI's MODEL and CLIP: SD1, SD2, SDXL, SD3 and Flux, by the host's own evaluation."""
+"""The Denoiser over ComfyUI's MODEL and CLIP: all families by the host's own evaluation."""
 
 from __future__ import annotations
 
 import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import comfy.model_management
@@ -21,7 +21,8 @@ from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.text import new_vocabulary
 from ..lora_unlearn.suggest import Vocabulary
 from .families import clip_skip_of, family_of, linears, prediction_of
-from .weights import applied, lent, stage_again
+from .reading import LAYERED, READ, conditioned, count_of, given, handed, of_one_length
+from .weights import applied, differentiable, lent, stage_again
 
 TRAINING_ROWS = 4
 """How many times an evaluation's memory is asked for, for the activations that autograd keeps."""
@@ -51,7 +52,7 @@ class ComfyDenoiser:
         self.prediction_type = prediction_of(self.sampling)
         self.clip_skip = clip_skip_of(clip, self.family)
         side = self.known.side
-        self.size = (size[0] // 8, size[1] // 8) if size else (side, side)
+        self.size = (size[0] // self.known.pixels, size[1] // self.known.pixels) if size else (side, side)
         self.device = model.load_device
         self.loaded = False
         self.encoded: Callable[[], None] = lambda: None
@@ -59,25 +60,38 @@ class ComfyDenoiser:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C,H,W) of the states."""
+        """(C,H,W) of the states; the host's may have a dimension of one picture in between."""
         return self.model.get_model_object("latent_format").latent_channels, *self.size
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
-        """Rows as the host's CLIP makes them, weights in brackets included: "text" (R,T,D), and "pooled" (R,P)."""
+        """Rows as the host's CLIP makes them, weights in brackets included: "text" (R,T,D), and "pooled" (R,P).
+
+        For families with layers before the prompt's entry see `reading.conditioned`.
+        """
         with torch.inference_mode(False), torch.no_grad():
             rows = [self._encode(prompt) for prompt in prompts]
-            text = torch.cat(same_length([text for text, _ in rows], self.known.unet)).clone()
+            self.loaded = False  # the text encoder may have pushed the network out
+            if self.family in READ:
+                return Conditioning.cat(self._read(rows))
+            text = torch.cat(same_length([row["cond"] for row in rows], self.known.unet)).clone()
             tensors = {"text": text}
             if self.known.pooled:
-                tensors["pooled"] = torch.cat([pooled for _, pooled in rows]).clone()
-        self.loaded = False  # the text encoder may have pushed the network out
+                tensors["pooled"] = torch.cat([row["pooled_output"] for row in rows]).clone()
         return Conditioning(tensors)
 
-    def _encode(self, prompt: str) -> tuple[Tensor, Tensor]:
+    def _encode(self, prompt: str) -> dict[str, Any]:
+        """What the host's CLIP makes of a prompt: "cond" (1,T,D), "pooled_output", and what else it hands out."""
         prompt = prompt.replace("\\[", "[").replace("\\]", "]")  # square brackets are no weights here
-        found = self.clip.encode_from_tokens(self.clip.tokenize(prompt), return_pooled=True)
+        found = self.clip.encode_from_tokens(self.clip.tokenize(prompt), return_pooled=True, return_dict=True)
         self.encoded()
         return found
+
+    def _read(self, rows: Sequence[dict[str, Any]]) -> list[Conditioning]:
+        """What the network reads of encoded prompts, row by row."""
+        if self.family in LAYERED:
+            self.load()
+        with self._current():
+            return [conditioned(self.base, self.family, given(row), [count_of(row)]) for row in rows]
 
     def vocabulary(self) -> Vocabulary | None:
         """The words of the CLIP's first text encoder, in Flux of T5; None if it has none that are whole."""
@@ -114,11 +128,25 @@ class ComfyDenoiser:
         """Native prediction (B,C,H,W) for states x at noise levels sigma (B,); with gradients where they are on."""
         if not self.loaded:
             self.load()
-        with plain_tensors(self.base), self._kept_safe(), self._current():
-            conds = self._conds(x, conditioning)
+        if self.family not in READ:
+            return self._predict(x, sigma, conditioning)
+        order, found = list[Tensor](), list[Tensor]()
+        for rows, states in of_one_length(conditioning, self.family):
+            order.append(rows)
+            found.append(self._predict(x[rows], sigma[rows], Conditioning({"text": states})))
+        return torch.cat(found)[torch.cat(order).argsort()]
+
+    def _predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """The same for prompts of one length."""
+        state = x.unsqueeze(2) if self.model.get_model_object("latent_format").latent_dimensions == 3 else x
+        around = (plain_tensors(self.base), self._kept_safe(), self._current(), handed(self.base, self.family))
+        with ExitStack() as stack:
+            for context in (*around, differentiable()):
+                stack.enter_context(context)
+            conds = self._conds(state, conditioning)
             options: dict[str, Any] = {"transformer_options": {}}
-            (denoised,) = comfy.samplers.calc_cond_batch(self.base, [conds], x, sigma.to(x), options)
-        return from_denoised(x, sigma.to(x), denoised, self.prediction_type)
+            (denoised,) = comfy.samplers.calc_cond_batch(self.base, [conds], state, sigma.to(x), options)
+        return from_denoised(x, sigma.to(x), denoised.view_as(x), self.prediction_type)
 
     @contextmanager
     def _current(self) -> Iterator[None]:

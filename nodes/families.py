@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Any
 
 import comfy.model_sampling
@@ -10,18 +10,33 @@ import comfy.utils
 from torch import nn
 
 from ..lora_unlearn import UnlearnError
+from ..lora_unlearn.anima import canonical
 from ..lora_unlearn.denoiser import PredictionType, Target
+from ..lora_unlearn.families import FAMILIES
 from .weights import is_linear
 
 WIDTHS = {768: "sd1", 1024: "sd2", 80: "demo"}
 """Width of the text that a plain U-Net attends to, by family."""
-CLASSES = {"SDXL": "sdxl", "SD3": "sd3", "Flux": "flux"}
+CLASSES = {
+    "SDXL": "sdxl", "SD3": "sd3", "Flux": "flux", "Flux2": "flux2", "QwenImage": "qwen_image", "Krea2": "krea2",
+    "Anima": "anima",
+}  # fmt: skip
 """ComfyUI's classes of the other families; classes derived from these are other models."""
-ALIASES = ("class_embedding.",)
-"""Second names for layers that diffusers knows by another."""
+TABLES = {
+    "sd3": "mmdit_to_diffusers", "flux": "flux_to_diffusers", "flux2": "flux_to_diffusers",
+    "z_image": "z_image_to_diffusers", "krea2": "krea2_to_diffusers",
+    **dict.fromkeys((name for name, family in FAMILIES.items() if family.unet), "unet_to_diffusers"),
+}  # fmt: skip
+"""ComfyUI's own tables from diffusers' names to its own, by their names: older hosts lack some, and the models, too."""
+FLUX_1 = re.compile(
+    r"^time_text_embed|norm1(_context)?\.linear|\.ff(_context)?\.net\.|"
+    r"^single_transformer_blocks\.\d+\.(attn\.to_[qkv]\.|proj_|norm\.)"
+)
+BEFORE = "llm_adapter."
+"""Where Anima makes its text, which is no part of the transformer."""
 OWN_LAYERS = {"sd1": -1, "demo": -1, "sd2": -2, "sdxl": -2}
 """Which of CLIP's layers a family reads where nobody chooses one, as CLIP Set Last Layer counts."""
-SUPPORTED = "Stable Diffusion 1.x, 2.x, XL, 3.x and Flux"
+SUPPORTED = "Stable Diffusion 1.x, 2.x, XL, 3.x, Flux, FLUX.2, Z-Image, Anima, Qwen-Image and Krea 2"
 
 
 def family_of(model: Any) -> str:
@@ -30,13 +45,19 @@ def family_of(model: Any) -> str:
     Raises:
         UnlearnError: naming the class of a model that is not supported.
     """
-    name = type(model.model).__name__
-    width = model.model.model_config.unet_config.get("context_dim")
-    family = WIDTHS.get(width) if name == "BaseModel" else CLASSES.get(name)
+    name, config = type(model.model).__name__, model.model.model_config.unet_config
+    if name == "BaseModel":
+        width = config.get("context_dim")
+        name, family = f"{name} with text of width {width}", WIDTHS.get(width)
+    elif name == "Lumina2":
+        family = "z_image" if config.get("z_image_modulation") else None
+    elif config.get("use_additional_t_cond"):
+        name, family = f"{name} in layers", None
+    else:
+        family = CLASSES.get(name)
     if family is None:
-        found = f"{name} with text of width {width}" if name == "BaseModel" else name
         raise UnlearnError(
-            f"The loaded model is of the kind {found}, but erasing works on {SUPPORTED}; load one of those."
+            f"The loaded model is of the kind {name}, but erasing works on {SUPPORTED}; load one of those."
         )
     return family
 
@@ -58,15 +79,31 @@ def prediction_of(sampling: Any) -> PredictionType:
 def linears(model: Any, family: str) -> dict[str, Target]:
     """Every linear layer of a model's network that has a canonical name (diffusers' module name)."""
     network, found = model.model.diffusion_model, {}
-    for name, place in NAMES.get(family, comfy.utils.unet_to_diffusers)(model.model.model_config.unet_config).items():
+    for name, place in _table(network, family, model.model.model_config.unet_config).items():
         path, rows = place if isinstance(place, tuple) and len(place) == 2 else (place, None)
-        if not name.endswith(".weight") or name.startswith(ALIASES) or not isinstance(path, str):
+        if not name.endswith(".weight") or _other_name(name, family) or not isinstance(path, str):
             continue
         module = _module(network, path.removesuffix(".weight"))
         if is_linear(module):
             part = slice(None) if rows is None else slice(rows[1], rows[1] + rows[2])
             found[name.removesuffix(".weight")] = Target(module, part)
     return _named_once(found)
+
+
+def _table(network: nn.Module, family: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Canonical names of weights and where they are: the host's own table, else the network's names are the same."""
+    if family in TABLES:
+        table = getattr(comfy.utils, TABLES[family], None)
+        if table is None:
+            raise UnlearnError(f"This ComfyUI cannot name the layers of {FAMILIES[family].title}; update it.")
+        return table(config)
+    own = [name for name, module in network.named_modules() if is_linear(module) and not name.startswith(BEFORE)]
+    return {f"{canonical(name) if family == 'anima' else name}.weight": f"{name}.weight" for name in own}
+
+
+def _other_name(name: str, family: str) -> bool:
+    """Whether diffusers knows this layer by another name; the host calls those of Flux 2 by Flux's as well."""
+    return name.startswith("class_embedding.") or (family == "flux2" and bool(FLUX_1.search(name)))
 
 
 def _named_once(found: dict[str, Target]) -> dict[str, Target]:
@@ -86,10 +123,3 @@ def _module(network: Any, path: str) -> Any:
         if network is None:
             return None
     return network
-
-
-NAMES: dict[str, Callable[[dict], dict]] = {
-    "sd3": comfy.utils.mmdit_to_diffusers,
-    "flux": comfy.utils.flux_to_diffusers,
-}
-"""ComfyUI's own tables from diffusers' names to its own, for the families that have no U-Net."""

@@ -22,6 +22,7 @@ from .families import family_of, linears
 from .look import HostLook
 from .made import Made, Pictures
 from .messages import readable
+from .reading import count_of
 
 KEY = "lora_unlearn"
 Encoded = dict[str, Conditioning]
@@ -87,6 +88,7 @@ class Run:
         self.guider, self.seen = guider, seen
         self.guidances: dict[tuple, Guidance] = {}
         self.positive: list[bool] = []
+        self.counts: dict[Any, int | None] = {}
 
     def watch(self, conds: Sequence[Any]) -> None:
         """Note which of the conditions about to be evaluated are positive prompts'."""
@@ -94,6 +96,7 @@ class Run:
         names = {cond["uuid"]: name for name, listed in known for cond in listed}
         by_list = {id(listed): name for name, listed in known}
         self.positive = []
+        self.counts.update((one["uuid"], count_of(one)) for listed in conds for one in listed or () if "uuid" in one)
         for index, cond in enumerate(conds):
             uuid = cond[0].get("uuid") if cond else None
             name = by_list.get(id(cond), names.get(uuid, "positive" if index == 0 else "negative"))
@@ -148,6 +151,7 @@ class Work:
     def __init__(self, erasers: tuple[Eraser, ...], encoded: Encoded) -> None:
         self.erasers, self.encoded = erasers, encoded
         self.attachments: list[Attachment] = []
+        self.family = ""
         self.run: Run | None = None
         self.last: Run | None = None
         self.pictures = Pictures()
@@ -156,11 +160,11 @@ class Work:
     def inject(self, model: Any) -> None:
         """Attach the adapters to the network that is about to be used."""
         self.eject(model)
-        family, attached = family_of(model), set[Lora]()
+        self.family, attached = family_of(model), set[Lora]()
         for eraser in self.erasers:
             if eraser.adapter.lora not in attached:
                 attached.add(eraser.adapter.lora)
-                self.attachments.append(eraser.adapter.lora.attach(targets(model, family, eraser)))
+                self.attachments.append(eraser.adapter.lora.attach(targets(model, self.family, eraser)))
                 eraser.adapter.lora.to(model.load_device)  # weights may lie elsewhere
 
     def eject(self, model: Any) -> None:
@@ -202,7 +206,8 @@ class Work:
         positive = [self.run.positive[index] for index in options["cond_or_uncond"]]
         if not any(positive):
             return executor(*args, **kwargs)
-        call, sigmas = ApplyCall(executor, args, kwargs, positive), options["sample_sigmas"]
+        counts = [self.run.counts.get(uuid) for uuid in options.get("uuids", [])]
+        call, sigmas = ApplyCall(executor, args, kwargs, positive, self.family, counts), options["sample_sigmas"]
         guidance = self.run.guidance(call, max(1, len(sigmas) - 1))
         return guidance.step(call, step_of(sigmas, float(call.kwargs["t"][0])))
 

@@ -32,11 +32,11 @@ class HostLook:
     def __call__(self, adapter: Adapter, asked: Conditioning) -> Tensor:
         """The scores of the host's own prompts, (B,)."""
         pooled = self.encode([adapter.concept.probe]).tensors.get("pooled")
-        tensors = {"text": asked.tensors["text"]}
+        tensors = {name: tensor for name, tensor in asked.tensors.items() if name not in ("own", "y")}
         if pooled is not None:  # what follows it in the host's vector are size ids, which the denoiser adds itself
             tensors["pooled"] = asked.tensors["y"][:, : pooled.shape[1]]
         with self._without_hooks():
-            return self.look(adapter, Conditioning(tensors))
+            return self.look(adapter, Conditioning(tensors, asked.ragged))
 
     @contextmanager
     def _without_hooks(self) -> Iterator[None]:

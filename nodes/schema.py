@@ -39,7 +39,11 @@ def advanced(widget: Any) -> Any:
 
 def model_input() -> Any:
     """The MODEL to work on."""
-    return io.Model.Input("model", tooltip="The loaded model: Stable Diffusion 1.x, 2.x, XL, 3.x or Flux.")
+    return io.Model.Input(
+        "model",
+        tooltip="The loaded model: Stable Diffusion 1.x, 2.x, XL, 3.x, Flux, FLUX.2, Z-Image, Anima, Qwen-Image or "
+        "Krea 2.",
+    )
 
 
 def clip_input(optional: bool = False) -> Any:

@@ -92,7 +92,7 @@ def choice_inputs() -> list[Any]:
                 options=list(PARTS["selector"]),
                 default=DEFAULT.selector,
                 tooltip="Which layers: the values of the prompt's attention, its keys and values, the text's entrance "
-                "(SD3, Flux), or all others (with random directions).",
+                "(SD3, Flux, FLUX.2, Z-Image, Qwen-Image, Krea 2), or all others (with random directions).",
             )
         ),
         advanced(

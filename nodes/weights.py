@@ -1,11 +1,18 @@
-"""Weights that are not simply there: packed or scaled by their loader, patched at each call, lent by the host."""
+"""Weights that are not simply there: packed or scaled by their loader, patched at each call, lent by the host.
+
+And kernels that autograd does not know.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import comfy.model_management
+import comfy.ops
 import torch
 from torch import Tensor, nn
 
@@ -70,3 +77,22 @@ def stage_again(model: Any) -> None:
         paged = getattr(module, "_v_weight", None)
         if paged is not None and paged.is_inference():
             module._v_signature = None
+
+
+WITHOUT_BACKWARD = ("rms_rope_split_half",)
+"""Kernels that newer hosts call although they are told of a training, and that have no backward pass."""
+
+
+@contextmanager
+def differentiable() -> Iterator[None]:
+    """Within this block, where gradients are on, such kernels are the same in plain operations."""
+    kernels = getattr(getattr(comfy, "quant_ops", None), "ck", None) if torch.is_grad_enabled() else None
+    names = [name for name in WITHOUT_BACKWARD if hasattr(kernels, name)]
+    before = {name: getattr(kernels, name) for name in names}
+    for name in names:
+        setattr(kernels, name, getattr(import_module("comfy_kitchen.backends.eager.rope"), name))
+    try:
+        yield
+    finally:
+        for name, own in before.items():
+            setattr(kernels, name, own)

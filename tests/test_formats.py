@@ -238,3 +238,18 @@ def test_peft_computes_what_we_compute(denoiser, tmp_path):
     denoiser.network = own
     assert (adapted - bare).abs().max() > 1e-3
     torch.testing.assert_close(loaded, adapted, atol=1e-5, rtol=1e-4)
+
+
+def test_anima_s_file_has_the_names_of_its_own_code_and_diffusers_finds_every_layer():
+    blocks = ("attn1.to_q", "attn2.to_k", "attn2.to_out.0", "ff.net.0.proj", "norm2.linear_1")
+    names = [f"transformer_blocks.3.{name}" for name in blocks] + ["patch_embed.proj", "proj_out"]
+    lora = random_lora(dict.fromkeys(names, (6, 8)), scales=(1.0,))
+    file = to_stock(lora, "anima")
+    assert "diffusion_model.blocks.3.cross_attn.k_proj.lora_A.weight" in file
+    assert "diffusion_model.x_embedder.proj.1.lora_B.weight" in file
+    same(from_stock(file, lora.names, "anima"), lora, 1e-3)
+    loaders = pytest.importorskip("diffusers.loaders.lora_pipeline")
+    if not hasattr(loaders, "AnimaLoraLoaderMixin"):
+        pytest.skip("diffusers before Anima")
+    read = loaders.AnimaLoraLoaderMixin.lora_state_dict(dict(file))
+    assert read.keys() == to_diffusers(lora, "anima").keys()

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ...denoiser import Target, once
-from ...directions import QUIET, energy, enough_factors, louder, loudness, token_edit
+from ...denoiser import Conditioning, Target, once
+from ...directions import QUIET, energy, enough_factors, louder, loudness, said, token_edit, whole
 from ...lora import Lora, LoraLayer
-from ...moments import summed, tokens
+from ...moments import summed
 from ..prompts import EDIT_PROMPTS, Prompts
 from ..scene import Scene
 from .moves import Moves
@@ -29,10 +29,12 @@ class Edit:
         denoiser, settings, prompts = scene.denoiser, scene.settings, scene.prompts
         check_reads(scene.targets, prompts.empty.tensors["text"].shape[-1])
         metric = once(denoiser, f"gram {settings.selector}", lambda: gram_of(scene.targets))
-        kept = summed(denoiser, prompts.kept[:EDIT_PROMPTS], encoded=prompts.keep[:EDIT_PROMPTS])
-        return closed_form(
-            scene.targets, prompts, settings.rank, settings.repulsion, kept.outer / max(1.0, kept.count), metric
-        )
+        rows = prompts.keep[:EDIT_PROMPTS]
+        found = summed(denoiser, prompts.kept[:EDIT_PROMPTS], encoded=rows)
+        if "after" in rows.tensors:
+            found.add(Conditioning({"text": rows.tensors["after"]}))
+        kept = found.outer / max(1.0, found.count)
+        return closed_form(scene.targets, prompts, settings.rank, settings.repulsion, kept, metric)
 
 
 def closed_form(
@@ -55,9 +57,10 @@ def closed_form(
     """
     check_reads(targets, prompts.empty.tensors["text"].shape[-1])
     metric = gram_of(targets) if metric is None else metric
-    kept = energy(tokens(prompts.keep[:EDIT_PROMPTS])) if kept is None else kept
+    kept = energy(said(whole(prompts.keep[:EDIT_PROMPTS]))) if kept is None else kept
     scale = loudness(metric.diagonal())
-    concept, reference, empty = (louder(group, scale) for group in (*prompts.text_pairs, prompts.empty))
+    blank = whole(prompts.empty, ("before", "text", "after"))
+    concept, reference, empty = (louder(group, scale) for group in (*map(whole, prompts.text_pairs), blank))
     own_scale = scale.to(kept)
     edit, own = token_edit(concept, reference, own_scale[:, None] * kept * own_scale, empty, gamma)
     ears = scale.clamp_min(QUIET)

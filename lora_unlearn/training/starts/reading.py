@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ...denoiser import Conditioning, Target, once
+from ...denoiser import Target, once
 from ...directions import energy, enough_factors, gram
 from ...errors import UnlearnError
 from ...lora import Lora, LoraLayer
+from ...pairs import pairs
 from ..prompts import Prompts
 from ..scene import Scene
 
@@ -32,14 +33,11 @@ def subjects(prompts: Prompts) -> tuple[Tensor, Tensor]:
     The token that differs most from the reference's at the same place; published closed forms take the subject's last
     token, which no host can tell from a tokenizer that we do not know.
     """
-    text, other = _text(prompts.target), _text(prompts.reference)
-    place = (text - other).norm(dim=2).argmax(1)
-    rows = torch.arange(len(text), device=text.device)
-    return text[rows, place], other[rows, place]
-
-
-def _text(conditioning: Conditioning) -> Tensor:
-    return conditioning.tensors["text"].float()
+    found = []
+    for text, other in pairs(prompts.target, prompts.reference):
+        place = (text - other).norm(dim=1).argmax()
+        found.append((text[place], other[place]))
+    return torch.stack([text for text, _ in found]), torch.stack([other for _, other in found])
 
 
 def realised(scene: Scene, edit: Tensor, text: Tensor) -> Lora:
