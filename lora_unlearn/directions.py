@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .denoiser import Conditioning, Denoiser, once
 from .errors import UnlearnError
-from .moments import Moments
+from .moments import Moments, tokens
 from .pairs import paired
 
 RIDGE = 0.2
