@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.directions import token_edit
+from lora_unlearn.directions import energy, token_edit
+from lora_unlearn.moments import tokens
 from lora_unlearn.pairs import paired
 
 WIDTH = 24
@@ -23,9 +24,9 @@ def rows(*sentences):
     return Conditioning({"text": text})
 
 
-def said(tokens):
+def said(found):
     """The words of tokens."""
-    return [SAID[int(token.argmax())] for token in tokens]
+    return [SAID[int(token.argmax())] for token in found]
 
 
 def test_a_word_of_two_pieces_goes_to_the_one_in_its_place_and_what_follows_to_itself():
@@ -47,7 +48,8 @@ def test_padding_is_no_token_and_one_reference_serves_all():
 
 def test_the_closed_form_leaves_what_follows_the_concept_where_it_is():
     target, reference = rows("a photo of van gogh end turn"), rows("a photo of dog end turn")
-    edit = token_edit(target, reference, rows("a photo of lamp end turn"), rows("end turn"))
+    kept = energy(tokens(rows("a photo of lamp end turn")))
+    edit, _ = token_edit(target, reference, kept, rows("end turn"))
     moved = {word: WORDS[word] + WORDS[word] @ edit for word in ("van", "gogh", "end", "turn", "lamp")}
     assert all((moved[word] - WORDS["dog"]).norm() < 0.05 for word in ("van", "gogh"))
     assert all((moved[word] - WORDS[word]).norm() < 0.05 for word in ("end", "turn", "lamp"))
