@@ -1,0 +1,170 @@
+"""Forge Neo's transformers: which engine is which family, where a prompt enters its network, how its layers are called.
+
+Nothing of that host is imported before a model of it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor
+
+from lora_unlearn import UnlearnError
+from lora_unlearn.denoiser import Target
+from lora_unlearn.families import FAMILIES
+from lora_unlearn.hosts.layers import linears as own_linears
+from lora_unlearn.padding import by_length
+
+TABLES = "modules_forge.packages.comfy.utils"
+"""Where the host keeps its tables from diffusers' names to its own."""
+NOBODY = re.compile("(?!)")
+FLUX_1 = re.compile(r"\.net\.|^single_\w+\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out)$")
+FLUX_2 = re.compile(r"to_qkv_mlp_proj$|\.linear_(in|out)$|^single_\w+\.\d+\.attn\.to_out$")
+"""One table serves both; these are the names that a layer has in the one alone."""
+ANIMA = (
+    (r"^blocks\.", "transformer_blocks."),
+    (r"\bself_attn\.([qkv])_proj", r"attn1.to_\1"),
+    (r"\bcross_attn\.([qkv])_proj", r"attn2.to_\1"),
+    (r"\bself_attn\.output_proj", "attn1.to_out.0"),
+    (r"\bcross_attn\.output_proj", "attn2.to_out.0"),
+    (r"\bmlp\.layer1", "ff.net.0.proj"),
+    (r"\bmlp\.layer2", "ff.net.2"),
+    (r"\badaln_modulation_self_attn\.", "norm1.linear_"),
+    (r"\badaln_modulation_cross_attn\.", "norm2.linear_"),
+    (r"\badaln_modulation_mlp\.", "norm3.linear_"),
+    (r"^final_layer\.adaln_modulation\.", "norm_out.linear_"),
+    (r"^final_layer\.linear", "proj_out"),
+    (r"^t_embedder\.1", "time_embed.t_embedder"),
+    (r"^x_embedder\.proj\.1", "patch_embed.proj"),
+)
+"""Patterns in the original names of Anima's layers, and diffusers' words for them."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is to be known of a family in this host.
+
+    Attributes:
+        family: a name in `FAMILIES`.
+        entry: of a network, what takes its `context` (R,T,W), without padding, to what the entry layer reads (R,T,D);
+            None where that is the same.
+        table: the host's table of names; without one the network has diffusers' names, but for `renamed`.
+        foreign: names in that table that belong to another family.
+        renamed: see `ANIMA`.
+        least: the length to which the host itself fills a context with zeros, which its network then attends to.
+    """
+
+    family: str
+    entry: Callable[[Any], Callable[[Tensor], Tensor] | None] = lambda network: None
+    table: str = ""
+    foreign: re.Pattern[str] = NOBODY
+    renamed: tuple[tuple[str, str], ...] = ()
+    least: int = 1
+
+    def read(self, network: Any, context: Tensor) -> Tensor:
+        """What the entry layer reads (R,T,D) of contexts (R,T,W), which zeros may fill; perhaps themselves."""
+        enter = self.entry(network)
+        if enter is None:
+            return context
+
+        def ask(rows: Tensor, length: int) -> Tensor:
+            text = enter(context[rows, :length])
+            out = text.new_zeros(len(text), context.shape[1], text.shape[2])
+            out[:, :length] = text
+            return out
+
+        return by_length(context, ask)
+
+
+def _norm(network: Any) -> Any:
+    return network.txt_norm
+
+
+def _fusion(network: Any) -> Callable[[Tensor], Tensor]:
+    """Krea's: taps of the text encoder become one, by attention over them and over the prompt."""
+
+    def fused(context: Tensor) -> Tensor:
+        taps = context.unflatten(2, (network.txtlayers, network.txtdim))
+        return network.txtmlp[0](network.txtfusion(taps, mask=None))
+
+    return fused
+
+
+KINDS: dict[str, Kind] = {
+    "ZImage": Kind("z_image", lambda network: network.cap_embedder[0], "z_image_to_diffusers"),
+    "Anima": Kind("anima", renamed=ANIMA, least=512),
+    "Flux2": Kind("flux2", _norm, "flux_to_diffusers", FLUX_1),
+    "QwenImage": Kind("qwen_image", _norm),
+    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", re.compile(r"attn\.to_out$")),
+    "Flux": Kind("flux", _norm, "flux_to_diffusers", FLUX_2),
+}
+"""By the name of the host's engine."""
+
+
+def offered() -> list[str]:
+    """What these families are called; none in other hosts."""
+    return [FAMILIES[kind.family].title for kind in KINDS.values()] if _is_here() else []
+
+
+def _is_here() -> bool:
+    return find_spec("modules_forge") is not None and find_spec("modules_forge.packages") is not None
+
+
+def kind_of(sd_model: Any, patcher: Any | None) -> Kind | None:
+    """The kind of a loaded model; None for U-Nets, for what is not known, and in other hosts.
+
+    Raises:
+        UnlearnError: if its layers are of a make that takes no adapter.
+    """
+    kind = KINDS.get(type(sd_model).__name__)
+    if kind is None or patcher is None or not _is_here():
+        return None
+    if getattr(patcher.model.config, "nunchaku", False):
+        raise UnlearnError(
+            f"The loaded {FAMILIES[kind.family].title} is quantised by Nunchaku, whose layers take no eraser; load it "
+            "in 16 bit, in fp8 or as GGUF."
+        )
+    return kind
+
+
+def linears(network: Any, kind: Kind) -> dict[str, Target]:
+    """Every linear layer of a network that has a canonical name."""
+    found = own_linears(network)
+    if not kind.table:
+        return {_renamed(name, kind.renamed): target for name, target in found.items()}
+    table = getattr(import_module(TABLES), kind.table)(network.config)
+    return {name: replace(found[path], rows=rows) for name, path, rows in _places(table, kind) if path in found}
+
+
+def _renamed(name: str, words: tuple[tuple[str, str], ...]) -> str:
+    for pattern, word in words:
+        name = re.sub(pattern, word, name)
+    return name
+
+
+def _places(table: dict[str, Any], kind: Kind) -> Iterator[tuple[str, str, slice]]:
+    """Canonical names, the host's, and the rows of its layer's output that are meant."""
+    for key, place in table.items():
+        name, found, _ = key.partition(".weight")
+        path, rows = (place, None) if isinstance(place, str) else place[:2]
+        changed = not isinstance(place, str) and len(place) > 2  # a weight in another order than diffusers'
+        if found and not changed and not kind.foreign.search(name):
+            part = slice(None) if rows is None else slice(rows[1], rows[1] + rows[2])
+            yield name, path.removesuffix(".weight"), part
+
+
+@contextmanager
+def no_references() -> Iterator[None]:
+    """Within this block networks see no picture that the user has given for reference."""
+    dynamic = import_module("backend.args").dynamic_args
+    before, dynamic.ref_latents = dynamic.ref_latents, []
+    try:
+        yield
+    finally:
+        dynamic.ref_latents = before
