@@ -69,7 +69,8 @@ FAMILIES = (
     ("Stable Diffusion 2.x", "yes", "epsilon and v-prediction"),
     ("Stable Diffusion XL", "yes", "v-prediction too; a little of the concept may remain"),
     ("Stable Diffusion 3.x", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
-    ("Flux", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
+    ("Flux", "ComfyUI, Forge Neo, this app", "flow matching; a little of the concept may remain"),
+    ("Z-Image, Anima, FLUX.2, Qwen-Image, Krea 2", "Forge Neo", "flow matching; not with Nunchaku's layers"),
     ("refiner, inpainting, quantised models", "no", "load the ordinary checkpoint"),
 )
 """Model family, whether it is supported, what to know of it."""

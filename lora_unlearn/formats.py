@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .anima import canonical, original
 from .errors import UnlearnError
 from .families import FAMILIES
 from .files import read_safetensors, write_safetensors, write_text
@@ -22,6 +23,7 @@ from .strict import read_json
 
 KOHYA_PARTS = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight", "alpha": "alpha"}
 PEFT_PREFIX = "base_model.model."
+ANIMA_PREFIX = "diffusion_model."
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
 """PEFT's ways to initialise that leave the base model's weights alone; others' files mean nothing without theirs."""
@@ -77,13 +79,15 @@ def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
     """The tensors that every stock loader takes as an ordinary LoRA, float16.
 
     kohya's for U-Nets: <stem>.lora_down.weight (r,in), .lora_up.weight (out,r) and .alpha (), which is one for all;
-    those of `to_diffusers` for SD3 and Flux, where diffusers, ComfyUI and Forge agree on nothing else.
+    those of `to_diffusers` for transformers, where diffusers, ComfyUI and Forge agree on nothing else, Anima's by the
+    names of its own code.
 
     Raises:
         UnlearnError: if a value is not finite, or too large for float16.
     """
     if not FAMILIES[family].unet:
-        return {key: _half(key, tensor) for key, tensor in to_diffusers(lora, family).items()}
+        rename = to_anima if family == "anima" else str
+        return {rename(key): _half(key, tensor) for key, tensor in to_diffusers(lora, family).items()}
     tensors = {}
     for name, layer in lora.with_one_alpha().items():
         stem = kohya_name(family, name)
@@ -91,6 +95,18 @@ def to_stock(lora: Lora, family: str) -> dict[str, Tensor]:
         tensors[f"{stem}.lora_up.weight"] = _half(name, _stored(layer.up))
         tensors[f"{stem}.alpha"] = torch.tensor(layer.alpha)
     return tensors
+
+
+def to_anima(key: str) -> str:
+    """A key of `to_diffusers` as Anima's loaders know it, those of diffusers and ComfyUI."""
+    module, lora, rest = key.removeprefix("transformer.").partition(".lora_")
+    return f"{ANIMA_PREFIX}{original(module)}{lora}{rest}"
+
+
+def from_anima(key: str) -> str:
+    """The inverse of `to_anima`; other keys stay as they are."""
+    module, lora, rest = key.partition(".lora_")
+    return f"transformer.{canonical(module[len(ANIMA_PREFIX) :])}{lora}{rest}" if key.startswith(ANIMA_PREFIX) else key
 
 
 def from_stock(tensors: Mapping[str, Tensor], names: Sequence[str], family: str) -> Lora:
@@ -104,7 +120,7 @@ def from_stock(tensors: Mapping[str, Tensor], names: Sequence[str], family: str)
     Raises:
         UnlearnError: if tensors are missing, too many, or don't go together.
     """
-    renamed = dict(tensors)
+    renamed = {from_anima(key) if family == "anima" else key: tensor for key, tensor in tensors.items()}
     for name in names if FAMILIES[family].unet else ():
         stem = kohya_name(family, name)
         for own, stock in KOHYA_PARTS.items():
@@ -118,7 +134,7 @@ def from_stock(tensors: Mapping[str, Tensor], names: Sequence[str], family: str)
 
 
 def to_diffusers(lora: Lora, family: str) -> dict[str, Tensor]:
-    """A state dict for `pipe.load_lora_weights` and, for SD3 and Flux, for ComfyUI and Forge as well.
+    """A state dict for `pipe.load_lora_weights` and, for most transformers, for ComfyUI and Forge as well.
 
     Returns:
         "<network>.<module>.lora_A.weight" (r,in) and ".lora_B.weight" (out,r), float32, the scale multiplied in.

@@ -1,4 +1,4 @@
-"""The Denoiser over Forge Neo's transformers, and the calls that the host makes of them: flow matching, long prompts."""
+"""The Denoiser over Forge Neo's transformers, and the calls that the host makes of them: flow matching."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from modules import devices, processing, prompt_parser
 from torch import Tensor
 
 from lora_unlearn.denoiser import Conditioning
+from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.prompts import untagged
 from lora_unlearn.hosts.text import new_vocabulary
 from lora_unlearn.padding import by_length, padded
@@ -101,7 +102,7 @@ class FlowDenoiser(WebDenoiser):
                 tensors = {"text": text.to(context.device), "context": context}
             if isinstance(found, dict):
                 tensors["pooled"] = found["vector"].clone()
-        return Conditioning(tensors)
+        return Conditioning({**tensors, **framed(tensors["text"], self.kind)})
 
     def vocabulary(self) -> Vocabulary | None:
         """The text encoder's words, for `suggest`."""
@@ -130,7 +131,8 @@ class FlowDenoiser(WebDenoiser):
             more = {"y": tensors["pooled"][rows]} if "pooled" in tensors else {}
             if getattr(self.unet, "guidance_embed", False):
                 more["guidance"] = torch.full((len(rows),), GUIDANCE, device=self.device, dtype=dtype)
-            return self.unet(states[rows], time[rows], context=context[rows, :length], transformer_options={}, **more)
+            asked = context[rows, None, :length] if self.kind.nested else context[rows, :length]
+            return self.unet(states[rows], time[rows], context=asked, transformer_options={}, **more)
 
         differentiable()
         with self._evaluating(), neo.no_references():
@@ -149,8 +151,7 @@ class FlowCall(UNetCall):
 
     Args:
         plain, args, kwargs, rows: see `UNetCall`.
-        read: takes contexts (R,T,W) to what the entry layer reads, see `neo.Kind.read`.
-        least: see `neo.Kind`.
+        network, kind: which transformer it is.
     """
 
     def __init__(
@@ -159,17 +160,18 @@ class FlowCall(UNetCall):
         args: tuple,
         kwargs: dict[str, Any],
         rows: Sequence[tuple[bool, int]],
-        read: Callable[[Tensor], Tensor],
-        least: int,
+        network: Any,
+        kind: neo.Kind,
     ) -> None:
-        self.read, self.least = read, least
+        self.network, self.kind = network, kind
         super().__init__(plain, args, kwargs, rows)
 
     def _prompts(self, context: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """No marks, and the prompts; some engines have one dimension more."""
         flat = context.squeeze(1) if context.ndim == 4 else context
-        text = self.read(flat)
-        return flat[:, :0], {"text": text} if text is flat else {"text": text, "context": flat}
+        text = self.kind.read(self.network, flat)
+        own = {} if text is flat else {"context": flat}
+        return flat[:, :0], {"text": text, **own, **framed(text, self.kind)}
 
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
         """The same states and noise levels, some rows, other conditionings, which zeros may fill."""
@@ -180,4 +182,11 @@ class FlowCall(UNetCall):
             asked = context[chosen, :length]
             return self._ask(rows[chosen], conditioning[chosen], asked.unsqueeze(1) if own.ndim == 4 else asked)
 
-        return by_length(context, ask, self.least)
+        return by_length(context, ask, self.kind.least)
+
+
+def framed(text: Tensor, kind: neo.Kind) -> dict[str, Tensor]:
+    """Which tokens of (R,T,D) are those of a chat template before the prompt, by the name that conditionings have."""
+    count = getattr(FAMILIES[kind.family], "frame", 0)
+    said = (text != 0).any(dim=2)
+    return {"frame": said & (said.cumsum(dim=1) <= count)} if count else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -203,7 +202,7 @@ class Work:
         if self.kind is None:
             call = UNetCall(plain, args, kwargs, rows)
         else:
-            call = FlowCall(plain, args, kwargs, rows, partial(self.kind.read, self.unet), self.kind.least)
+            call = FlowCall(plain, args, kwargs, rows, self.unet, self.kind)
         return current.guidance(call).step(call, current.denoiser.step)
 
     def _rows(self, count: int, kwargs: dict[str, Any]) -> list[Row] | None:

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from lora_unlearn import UnlearnError
+from lora_unlearn.anima import canonical
 from lora_unlearn.denoiser import Target
 from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.layers import linears as own_linears
@@ -27,23 +28,6 @@ NOBODY = re.compile("(?!)")
 FLUX_1 = re.compile(r"\.net\.|^single_\w+\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out)$")
 FLUX_2 = re.compile(r"to_qkv_mlp_proj$|\.linear_(in|out)$|^single_\w+\.\d+\.attn\.to_out$")
 """One table serves both; these are the names that a layer has in the one alone."""
-ANIMA = (
-    (r"^blocks\.", "transformer_blocks."),
-    (r"\bself_attn\.([qkv])_proj", r"attn1.to_\1"),
-    (r"\bcross_attn\.([qkv])_proj", r"attn2.to_\1"),
-    (r"\bself_attn\.output_proj", "attn1.to_out.0"),
-    (r"\bcross_attn\.output_proj", "attn2.to_out.0"),
-    (r"\bmlp\.layer1", "ff.net.0.proj"),
-    (r"\bmlp\.layer2", "ff.net.2"),
-    (r"\badaln_modulation_self_attn\.", "norm1.linear_"),
-    (r"\badaln_modulation_cross_attn\.", "norm2.linear_"),
-    (r"\badaln_modulation_mlp\.", "norm3.linear_"),
-    (r"^final_layer\.adaln_modulation\.", "norm_out.linear_"),
-    (r"^final_layer\.linear", "proj_out"),
-    (r"^t_embedder\.1", "time_embed.t_embedder"),
-    (r"^x_embedder\.proj\.1", "patch_embed.proj"),
-)
-"""Patterns in the original names of Anima's layers, and diffusers' words for them."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +38,20 @@ class Kind:
         family: a name in `FAMILIES`.
         entry: of a network, what takes its `context` (R,T,W), without padding, to what the entry layer reads (R,T,D);
             None where that is the same.
-        table: the host's table of names; without one the network has diffusers' names, but for `renamed`.
+        table: the host's table of names.
         foreign: names in that table that belong to another family.
-        renamed: see `ANIMA`.
+        renamed: where there is no table: the canonical name of a layer; by default that is its own.
         least: the length to which the host itself fills a context with zeros, which its network then attends to.
+        nested: the network takes contexts (R,1,T,W).
     """
 
     family: str
     entry: Callable[[Any], Callable[[Tensor], Tensor] | None] = lambda network: None
     table: str = ""
     foreign: re.Pattern[str] = NOBODY
-    renamed: tuple[tuple[str, str], ...] = ()
+    renamed: Callable[[str], str] = str
     least: int = 1
+    nested: bool = False
 
     def read(self, network: Any, context: Tensor) -> Tensor:
         """What the entry layer reads (R,T,D) of contexts (R,T,W), which zeros may fill; perhaps themselves."""
@@ -98,10 +84,10 @@ def _fusion(network: Any) -> Callable[[Tensor], Tensor]:
 
 KINDS: dict[str, Kind] = {
     "ZImage": Kind("z_image", lambda network: network.cap_embedder[0], "z_image_to_diffusers"),
-    "Anima": Kind("anima", renamed=ANIMA, least=512),
+    "Anima": Kind("anima", renamed=canonical, least=512, nested=True),
     "Flux2": Kind("flux2", _norm, "flux_to_diffusers", FLUX_1),
     "QwenImage": Kind("qwen_image", _norm),
-    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", re.compile(r"attn\.to_out$")),
+    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", re.compile(r"attn\.to_out$"), nested=True),
     "Flux": Kind("flux", _norm, "flux_to_diffusers", FLUX_2),
 }
 """By the name of the host's engine."""
@@ -137,15 +123,9 @@ def linears(network: Any, kind: Kind) -> dict[str, Target]:
     """Every linear layer of a network that has a canonical name."""
     found = own_linears(network)
     if not kind.table:
-        return {_renamed(name, kind.renamed): target for name, target in found.items()}
+        return {kind.renamed(name): target for name, target in found.items()}
     table = getattr(import_module(TABLES), kind.table)(network.config)
     return {name: replace(found[path], rows=rows) for name, path, rows in _places(table, kind) if path in found}
-
-
-def _renamed(name: str, words: tuple[tuple[str, str], ...]) -> str:
-    for pattern, word in words:
-        name = re.sub(pattern, word, name)
-    return name
 
 
 def _places(table: dict[str, Any], kind: Kind) -> Iterator[tuple[str, str, slice]]:

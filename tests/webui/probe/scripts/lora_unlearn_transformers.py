@@ -1,4 +1,4 @@
-"""Loaded by Forge Neo in tests alone: its own engines around small random networks of its own classes, to be drawn with.
+"""Loaded by Forge Neo in tests alone: its own engines around small random networks of its own classes.
 
 Sizes apart, everything is the host's: text encoder with its tokenizer and template, network, decoder, noise levels.
 """
@@ -16,13 +16,13 @@ WIDE = 64
 SMALL = dict(hidden_size=WIDE, intermediate_size=64, num_attention_heads=2, num_key_value_heads=1)
 DITS = {
     "ZImage": dict(
-        patch_size=2, in_channels=16, dim=256, n_layers=2, n_refiner_layers=2, n_heads=4, n_kv_heads=4, axes_dims=[16, 24, 24],
-        axes_lens=[1536, 512, 512], rope_theta=256.0, ffn_dim_multiplier=1.0, qk_norm=True, cap_feat_dim=WIDE,
-        z_image_modulation=True, time_scale=1000.0, pad_tokens_multiple=32,
+        patch_size=2, in_channels=16, dim=256, n_layers=2, n_refiner_layers=2, n_heads=4, n_kv_heads=4,
+        axes_dims=[16, 24, 24], axes_lens=[1536, 512, 512], rope_theta=256.0, ffn_dim_multiplier=1.0, qk_norm=True,
+        cap_feat_dim=WIDE, z_image_modulation=True, time_scale=1000.0, pad_tokens_multiple=32,
     ),
     "Anima": dict(
-        in_channels=16, out_channels=16, patch_spatial=2, patch_temporal=1, model_channels=64, num_blocks=2, num_heads=2,
-        crossattn_emb_channels=WIDE, adaln_lora_dim=16,
+        in_channels=16, out_channels=16, patch_spatial=2, patch_temporal=1, model_channels=64, num_blocks=2,
+        num_heads=2, crossattn_emb_channels=WIDE, adaln_lora_dim=16,
     ),
     "Flux2": dict(
         in_channels=128, out_channels=128, vec_in_dim=None, context_in_dim=3 * WIDE, hidden_size=128, mlp_ratio=3.0,
@@ -31,19 +31,21 @@ DITS = {
         default_ref_method="index", ref_index_scale=10.0,
     ),
     "QwenImage": dict(
-        num_layers=1, attention_head_dim=64, num_attention_heads=2, joint_attention_dim=WIDE, axes_dims_rope=(16, 24, 24),
+        num_layers=1, attention_head_dim=64, num_attention_heads=2, joint_attention_dim=WIDE,
+        axes_dims_rope=(16, 24, 24),
     ),
     "Krea2": dict(
-        features=128, tdim=32, txtdim=WIDE, heads=2, kvheads=1, multiplier=2, layers=1, txtlayers=2, txtheads=2, txtkvheads=2,
+        features=128, tdim=32, txtdim=WIDE, heads=2, kvheads=1, multiplier=2, layers=1, txtlayers=2, txtheads=2,
+        txtkvheads=2,
     ),
     "Flux": dict(
-        in_channels=16, out_channels=16, vec_in_dim=WIDE, context_in_dim=WIDE, hidden_size=128, mlp_ratio=4.0, num_heads=2,
-        depth=1, depth_single_blocks=1, axes_dim=[16, 24, 24], theta=10000, patch_size=2, qkv_bias=True,
+        in_channels=16, out_channels=16, vec_in_dim=WIDE, context_in_dim=WIDE, hidden_size=128, mlp_ratio=4.0,
+        num_heads=2, depth=1, depth_single_blocks=1, axes_dim=[16, 24, 24], theta=10000, patch_size=2, qkv_bias=True,
         guidance_embed=True,
     ),
 }  # fmt: skip
 DITS["Lumina2"] = DITS["ZImage"]
-LAYERS = {"Flux2": 27, "Krea2": 6}
+LAYERS = {"Flux2": 3, "Krea2": 6}
 """Of the text encoder: as many as the engine reads from."""
 GUESSES = {"Flux2": "Flux2K4B"}
 WAN = {"Anima", "QwenImage", "Krea2"}
@@ -167,7 +169,10 @@ def engine(name):
             return kind(guess, parts)
     made = kind(guess, parts)
     if name == "Flux2":
-        made.text_processing_engine_gemma.min_length = 48
+        made.text_processing_engine_gemma.min_length, made.text_processing_engine_gemma.intermediate_output = (
+            24,
+            [1, 2, 3],
+        )
     return made
 
 
@@ -181,8 +186,11 @@ def put(body: dict):
     """Have the page draw with a small engine; with none, load the checkpoint again that is chosen."""
     from backend import memory_management
     from modules import processing, sd_models
+    from modules.processing import StableDiffusionProcessing as Drawing
 
     memory_management.unload_all_models()
+    for kept in (Drawing.cached_c, Drawing.cached_uc):  # by the checkpoint's name, which stays
+        kept[:] = [None] * len(kept)
     if not body["engine"]:
         sd_models.model_data.forge_hash = ""
     sd_models.forge_model_reload()
