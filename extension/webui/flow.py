@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from modules import devices, processing, prompt_parser
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_unlearn.denoiser import Conditioning
 from lora_unlearn.families import FAMILIES
@@ -82,27 +82,37 @@ class FlowDenoiser(WebDenoiser):
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Rows as the host's own encoder makes them; Flux.1's have "pooled" (R,P), too."""
+        with torch.inference_mode(False), torch.no_grad(), devices.autocast():
+            found = self._found(prompts)
+            self.ready = False  # the text encoder may have pushed the network out
+            pooled = {"pooled": found["vector"].clone()} if isinstance(found, dict) else {}
+            texts = found["crossattn"] if isinstance(found, dict) else found
+            context = padded([text.reshape(-1, text.shape[-1]) for text in texts], STEP)
+            if self.kind.least > 1:  # the host's own zeros are enough
+                context = context[:, : max(self.kind.least, *(text.shape[-2] for text in texts))]
+            text, own = self._read(context), {"context": context}
+        tensors = {"text": text, **pooled, **framed(text, self.kind)}
+        return Conditioning(tensors if text is context else {**tensors, **own})
+
+    def _found(self, prompts: Sequence[str]) -> Any:
+        """What the host's encoder makes of prompts."""
         rows = prompt_parser.SdConditioning(
             [untagged(prompt) for prompt in prompts],
             is_negative_prompt=True,  # a positive one takes the pictures that the user has given for reference
             width=self.size[1],
             height=self.size[0],
         )
-        with torch.inference_mode(False), torch.no_grad(), devices.autocast():
-            found = self.sd_model.get_learned_conditioning(rows)
-            self.ready = False  # the text encoder may have pushed the network out
-            texts = found["crossattn"] if isinstance(found, dict) else found
-            context = padded([text.reshape(-1, text.shape[-1]) for text in texts], STEP)
-            if self.kind.least > 1:  # the host's own zeros are enough
-                context = context[:, : max(self.kind.least, *(text.shape[-2] for text in texts))]
-            tensors = {"text": context}
-            asked = context.to(next(self.unet.parameters()).device, model.dtype_of(self.sd_model))
-            text = self.kind.read(self.unet, asked)
-            if text is not asked:
-                tensors = {"text": text.to(context.device), "context": context}
-            if isinstance(found, dict):
-                tensors["pooled"] = found["vector"].clone()
-        return Conditioning({**tensors, **framed(tensors["text"], self.kind)})
+        return self.sd_model.get_learned_conditioning(rows)
+
+    def _read(self, context: Tensor) -> Tensor:
+        """What the entry layer reads of contexts, where the layers before it lie; perhaps themselves."""
+        enter = self.kind.entry(self.unet)
+        if enter is None:
+            return context
+        if self.kind.layered:
+            self.device, self.ready = model.move_to_device(self.sd_model), True
+        place = next(enter.parameters()).device if isinstance(enter, nn.Module) else self.device
+        return self.kind.read(self.unet, context.to(place, model.dtype_of(self.sd_model))).to(context.device)
 
     def vocabulary(self) -> Vocabulary | None:
         """The text encoder's words, for `suggest`."""

@@ -43,6 +43,7 @@ class Kind:
         renamed: where there is no table: the canonical name of a layer; by default that is its own.
         least: the length to which the host itself fills a context with zeros, which its network then attends to.
         nested: the network takes contexts (R,1,T,W).
+        layered: `entry` is a network of its own, which main memory would be slow at.
     """
 
     family: str
@@ -52,6 +53,7 @@ class Kind:
     renamed: Callable[[str], str] = str
     least: int = 1
     nested: bool = False
+    layered: bool = False
 
     def read(self, network: Any, context: Tensor) -> Tensor:
         """What the entry layer reads (R,T,D) of contexts (R,T,W), which zeros may fill; perhaps themselves."""
@@ -87,7 +89,7 @@ KINDS: dict[str, Kind] = {
     "Anima": Kind("anima", renamed=canonical, least=512, nested=True),
     "Flux2": Kind("flux2", _norm, "flux_to_diffusers", FLUX_1),
     "QwenImage": Kind("qwen_image", _norm),
-    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", re.compile(r"attn\.to_out$"), nested=True),
+    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", re.compile(r"attn\.to_out$"), nested=True, layered=True),
     "Flux": Kind("flux", _norm, "flux_to_diffusers", FLUX_2),
 }
 """By the name of the host's engine."""

@@ -46,6 +46,8 @@ FIRST = {
     "test_a_transformer_is_erased_from_and_draws_as_before",
     "test_an_eraser_of_a_transformer_is_an_ordinary_lora",
     "test_a_transformer_that_is_not_known_gets_one_sentence",
+    "test_layers_that_take_no_eraser_get_one_sentence",
+    "test_a_gate_may_ask_a_transformer_about_prompts_of_other_lengths",
 }
 """What a fork may break by itself. There the other tests, which also run elsewhere, count as slow."""
 MISSING = {name: reason for name, kind in KINDS.items() if (reason := kind.missing())}

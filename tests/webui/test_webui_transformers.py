@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from test_webui_accordion import furthest, same
 from test_webui_training import API
 
-from lora_unlearn import Adapter
+from lora_unlearn import Adapter, Gate
 
 pytestmark = [pytest.mark.webui, pytest.mark.parametrize("server", ["neo"], indirect=True)]
 
@@ -68,6 +70,7 @@ def test_prompts_are_what_the_entry_layer_is_given(server, engine):
     assert told["given"] == told["rest"] == 0
     assert told["alone"] < 1e-4 * told["size"]
     assert told["redirected"] > 0.9
+    assert told["words"][0] > 1000 and told["words"][1:] == [2, 64]
 
 
 @every
@@ -82,7 +85,7 @@ def test_a_transformer_is_erased_from_and_draws_as_before(server, engine, reques
     name = request.getfixturevalue("eraser")
     made = Adapter.load(server.data / "models" / "lora-unlearn" / f"{name}.safetensors")
     assert (made.family, made.prediction_type) == (FAMILIES[engine], "flow")
-    assert ENTRIES[engine] in made.lora.names
+    assert made.lora.names[0] == ENTRIES[engine].replace("to_k", "to_v")
     for cfg, (with_it, without) in plain.items():
         for strength in (1.0, 2.0):
             erased = server.draw(WITH, True, name, strength, "auto", cfg_scale=cfg, **SMALL)
@@ -115,6 +118,20 @@ def test_every_picture_of_a_batch_has_its_own_decision_in_a_transformer(server, 
     assert furthest(plain.pictures[1:], erased.pictures[1:]) > 2
 
 
+@first
+@pytest.mark.parametrize("cfg", [1.0, 4.0])
+def test_a_gate_may_ask_a_transformer_about_prompts_of_other_lengths(server, engine, eraser, cfg):
+    folder = server.data / "models" / "lora-unlearn"
+    made = Adapter.load(folder / f"{eraser}.safetensors")
+    plain = server.draw(WITH, cfg_scale=cfg, **SMALL)
+    for threshold, told in ((-9.0, "open"), (9.0, "closed")):
+        replace(made, gate=Gate(step=0.3, threshold=threshold)).save(folder / "probing.safetensors")
+        drawn = server.draw(WITH, True, "probing", 0.5, "auto", cfg_scale=cfg, **SMALL)
+        assert f'Eraser 1 decision: "{told}' in drawn.infotexts[0]
+        assert same(drawn.pictures, plain.pictures) == (told == "closed")
+        (folder / "probing.safetensors").unlink()
+
+
 @pytest.mark.parametrize("engine", ["Lumina2"], indirect=True)
 def test_a_transformer_that_is_not_known_gets_one_sentence(server, engine, cat):
     server.call(f"{API}/erase", {"concept": "cat", "preset": "quick"})
@@ -122,3 +139,10 @@ def test_a_transformer_that_is_not_known_gets_one_sentence(server, engine, cat):
     assert state["phase"] == "failed" and "is of the kind Lumina2, but erasing works on" in state["message"]
     assert "Z-Image" in state["message"] and state["message"].count(". ") == 0
     assert "is of the kind Lumina2" in server.refused(WITH, True, cat, 1.0, "auto", **SMALL)
+
+
+@pytest.mark.parametrize("engine", ["ZImage"], indirect=True)
+def test_layers_that_take_no_eraser_get_one_sentence(server, engine, cat):
+    server.call("/test/engine", {"engine": engine, "nunchaku": True})
+    told = server.refused(WITH, True, cat, 1.0, "auto", **SMALL)
+    assert "The loaded Z-Image is quantised by Nunchaku" in told and told.count(". ") == 0

@@ -147,8 +147,9 @@ def enters(denoiser):
     cat, dog = (group.tensors["text"].float().flatten(0, 1) for group in asked.text_pairs)
     wanted, layer = (dog - cat) @ target.weight.float().T, dict(lora.items())[name]
     rows = cat.abs().sum(1) != 0
-    made = layer(cat)
+    made, known = layer(cat), denoiser.vocabulary()
     return {
+        "words": [len(known.words), *known.embed(["cat", "lighthouse"]).shape],
         "entries": [name, *targets],
         "text": list(text.shape),
         "given": float((seen - text[: len(seen)].to(seen)).abs().max()),

@@ -197,6 +197,7 @@ def put(body: dict):
     if not body["engine"]:
         return {}
     before, made = sd_models.model_data.sd_model, engine(body["engine"])
+    made.model_config.nunchaku = bool(body.get("nunchaku"))  # only said: its layers need a card
     made.extra_generation_params, made.comments = {}, []
     for name in ("sd_checkpoint_info", "filename", "sd_model_hash"):
         setattr(made, name, getattr(before, name))
