@@ -47,6 +47,7 @@ FIRST = {
     "test_an_eraser_of_a_transformer_is_an_ordinary_lora",
     "test_a_transformer_that_is_not_known_gets_one_sentence",
     "test_layers_that_take_no_eraser_get_one_sentence",
+    "test_a_training_on_a_transformer_learns_and_leaves_every_picture",
     "test_a_gate_may_ask_a_transformer_about_prompts_of_other_lengths",
 }
 """What a fork may break by itself. There the other tests, which also run elsewhere, count as slow."""
