@@ -70,8 +70,8 @@ def _sgm_name(module: str) -> str:
         return f"{'input' if way == 'down' else 'output'}_blocks.{index}.{int(kind == 'attentions')}."
 
     module = _SGM_BLOCK.sub(number, module)
-    for own, original in _SGM_NAMES:
-        module = module.replace(own, original)
+    for own, sgm in _SGM_NAMES:
+        module = module.replace(own, sgm)
     return module
 
 

@@ -10,7 +10,6 @@ from modules import devices, processing, prompt_parser
 from torch import Tensor, nn
 
 from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.prompts import untagged
 from lora_unlearn.hosts.text import new_vocabulary
 from lora_unlearn.padding import by_length, padded
@@ -21,8 +20,6 @@ from .calls import UNetCall
 from .denoiser import WebDenoiser
 from .rope import differentiable
 
-STEP = 64
-"""Prompts are filled up to a multiple of so many tokens, so that most groups of them come out at one length."""
 GUIDANCE = 3.5
 """What a network that is told a guidance scale is told while training."""
 ENGINES = tuple(f"text_processing_engine_{name}" for name in ("t5", "gemma", "anima", "qwen"))
@@ -67,8 +64,7 @@ class HostFlow:
 class FlowDenoiser(WebDenoiser):
     """A transformer of the host's. Weights are never changed.
 
-    Its prompts are "text" (R,T,D), what the entry layer reads, and "context" (R,T,W), what the network is given,
-    where that is something else; zeros fill the shorter ones.
+    Its prompts are as `neo.Kind.parts` gives them; zeros fill the shorter ones.
     """
 
     def __init__(self, sd_model: Any, size: tuple[int, int] | None = None) -> None:
@@ -87,12 +83,10 @@ class FlowDenoiser(WebDenoiser):
             self.ready = False  # the text encoder may have pushed the network out
             pooled = {"pooled": found["vector"].clone()} if isinstance(found, dict) else {}
             texts = found["crossattn"] if isinstance(found, dict) else found
-            context = padded([text.reshape(-1, text.shape[-1]) for text in texts], STEP)
+            context = padded([text.reshape(-1, text.shape[-1]) for text in texts], neo.STEP)
             if self.kind.least > 1:  # the host's own zeros are enough
                 context = context[:, : max(self.kind.least, *(text.shape[-2] for text in texts))]
-            text, own = self._read(context), {"context": context}
-        tensors = {"text": text, **pooled, **framed(text, self.kind)}
-        return Conditioning(tensors if text is context else {**tensors, **own})
+            return Conditioning({**self.kind.parts(self._read(context), context), **pooled})
 
     def _found(self, prompts: Sequence[str]) -> Any:
         """What the host's encoder makes of prompts."""
@@ -135,7 +129,7 @@ class FlowDenoiser(WebDenoiser):
         if self.sd_model.is_wan:
             states = states.unsqueeze(2)
         tensors = conditioning.map(lambda tensor: tensor.to(self.device, dtype)).tensors
-        context = tensors.get("context", tensors["text"])
+        context = tensors.get("states", tensors["text"])
 
         def ask(rows: Tensor, length: int) -> Tensor:
             more = {"y": tensors["pooled"][rows]} if "pooled" in tensors else {}
@@ -179,24 +173,15 @@ class FlowCall(UNetCall):
     def _prompts(self, context: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """No marks, and the prompts; some engines have one dimension more."""
         flat = context.squeeze(1) if context.ndim == 4 else context
-        text = self.kind.read(self.network, flat)
-        own = {} if text is flat else {"context": flat}
-        return flat[:, :0], {"text": text, **own, **framed(text, self.kind)}
+        return flat[:, :0], self.kind.parts(self.kind.read(self.network, flat), flat)
 
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
         """The same states and noise levels, some rows, other conditionings, which zeros may fill."""
         own = self.kwargs["context"]
-        context = conditioning.tensors.get("context", conditioning.tensors["text"]).to(own)
+        context = conditioning.tensors.get("states", conditioning.tensors["text"]).to(own)
 
         def ask(chosen: Tensor, length: int) -> Tensor:
             asked = context[chosen, :length]
             return self._ask(rows[chosen], conditioning[chosen], asked.unsqueeze(1) if own.ndim == 4 else asked)
 
         return by_length(context, ask, self.kind.least)
-
-
-def framed(text: Tensor, kind: neo.Kind) -> dict[str, Tensor]:
-    """Which tokens of (R,T,D) are those of a chat template before the prompt, by the name that conditionings have."""
-    count = getattr(FAMILIES[kind.family], "frame", 0)
-    said = (text != 0).any(dim=2)
-    return {"frame": said & (said.cumsum(dim=1) <= count)} if count else {}

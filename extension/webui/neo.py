@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lora_unlearn import UnlearnError
@@ -20,14 +21,18 @@ from lora_unlearn.anima import canonical
 from lora_unlearn.denoiser import Target
 from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.layers import linears as own_linears
-from lora_unlearn.padding import by_length
+from lora_unlearn.padding import by_length, lengths, padded
 
 TABLES = "modules_forge.packages.comfy.utils"
 """Where the host keeps its tables from diffusers' names to its own."""
+STEP = 64
+"""Prompts are filled up to a multiple of so many tokens, so that most groups of them come out at one length."""
 NOBODY = re.compile("(?!)")
 FLUX_1 = re.compile(r"\.net\.|^single_\w+\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out)$")
 FLUX_2 = re.compile(r"to_qkv_mlp_proj$|\.linear_(in|out)$|^single_\w+\.\d+\.attn\.to_out$")
 """One table serves both; these are the names that a layer has in the one alone."""
+KREA = re.compile(r"attn\.to_out$")
+"""A second name."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Kind:
         least: the length to which the host itself fills a context with zeros, which its network then attends to.
         nested: the network takes contexts (R,1,T,W).
         layered: `entry` is a network of its own, which main memory would be slow at.
+        template: how many tokens of a chat template the network is given before a prompt and behind it. Behind FLUX.2's
+            stands padding that is not zero, so that nobody can tell where it begins.
     """
 
     family: str
@@ -54,6 +61,7 @@ class Kind:
     least: int = 1
     nested: bool = False
     layered: bool = False
+    template: tuple[int, int] = (0, 0)
 
     def read(self, network: Any, context: Tensor) -> Tensor:
         """What the entry layer reads (R,T,D) of contexts (R,T,W), which zeros may fill; perhaps themselves."""
@@ -68,6 +76,29 @@ class Kind:
             return out
 
         return by_length(context, ask)
+
+    def parts(self, seen: Tensor, context: Tensor) -> dict[str, Tensor]:
+        """Prompts by the names of `Conditioning`.
+
+        Args:
+            seen: what the entry layer reads of them, (R,T,D).
+            context: what the network is given, (R,T,W).
+
+        Returns:
+            "text" (R,N,D), the words alone, "before" and "after" (R,K,D), the template around them, and "states", the
+            context, where that is something else.
+        """
+        head, tail = self.template
+        if not tail:
+            found = {"text": seen[:, head:], **({"before": seen[:, :head]} if head else {})}
+            return found if seen is context and not head else {**found, "states": context}
+        words, after = [], []
+        for row, length in zip(seen, lengths(context), strict=True):
+            end = max(head, length - tail)
+            words.append(row[head:end] if end > head else row.new_zeros(1, row.shape[1]))
+            after.append(torch.cat([row[end:length], row.new_zeros(tail, row.shape[1])])[:tail])
+        found = {"text": padded(words, STEP), "after": torch.stack(after), "states": context}
+        return {**found, "before": seen[:, :head]} if head else found
 
 
 def _norm(network: Any) -> Any:
@@ -85,11 +116,11 @@ def _fusion(network: Any) -> Callable[[Tensor], Tensor]:
 
 
 KINDS: dict[str, Kind] = {
-    "ZImage": Kind("z_image", lambda network: network.cap_embedder[0], "z_image_to_diffusers"),
+    "ZImage": Kind("z_image", lambda network: network.cap_embedder[0], "z_image_to_diffusers", template=(3, 5)),
     "Anima": Kind("anima", renamed=canonical, least=512, nested=True),
-    "Flux2": Kind("flux2", _norm, "flux_to_diffusers", FLUX_1),
-    "QwenImage": Kind("qwen_image", _norm),
-    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", re.compile(r"attn\.to_out$"), nested=True, layered=True),
+    "Flux2": Kind("flux2", _norm, "flux_to_diffusers", FLUX_1, template=(3, 0)),
+    "QwenImage": Kind("qwen_image", _norm, template=(0, 5)),
+    "Krea2": Kind("krea2", _fusion, "krea2_to_diffusers", KREA, nested=True, layered=True, template=(0, 5)),
     "Flux": Kind("flux", _norm, "flux_to_diffusers", FLUX_2),
 }
 """By the name of the host's engine."""

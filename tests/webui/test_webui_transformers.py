@@ -20,6 +20,7 @@ ENTRIES = {
     "ZImage": "cap_embedder.1", "Anima": "transformer_blocks.0.attn2.to_k", "QwenImage": "txt_in",
     "Krea2": "txt_in.linear_1", "Flux2": "context_embedder", "Flux": "context_embedder",
 }  # fmt: skip
+WORDS = {"ZImage": 5, "QwenImage": 5, "Krea2": 5}
 THING, OTHER = "striped tabby kitten", "old wooden chair"
 WITH, WITHOUT = f"a photo of a {THING}", "a red house by the sea"
 SMALL = {"steps": 3, "distilled_cfg_scale": 3.0}
@@ -67,7 +68,8 @@ def test_prompts_are_what_the_entry_layer_is_given(server, engine):
     """Also beside a longer prompt, whose company must change nothing."""
     told = server.call("/test/enters", {})
     assert told["entries"][0] == ENTRIES[engine]
-    assert told["given"] == told["rest"] == 0
+    assert told["given"] == 0
+    assert engine not in WORDS or told["said"] == WORDS[engine]  # "a photo of a cat", without the template
     assert told["alone"] < 1e-4 * told["size"]
     assert told["redirected"] > 0.9
     assert told["words"][0] > 1000 and told["words"][1:] == [2, 64]
@@ -146,12 +148,11 @@ def test_a_gate_may_ask_a_transformer_about_prompts_of_other_lengths(server, eng
 
 
 @pytest.mark.parametrize("engine", ["Lumina2"], indirect=True)
-def test_a_transformer_that_is_not_known_gets_one_sentence(server, engine, cat):
+def test_a_transformer_that_is_not_known_gets_one_sentence(server, engine):
     server.call(f"{API}/erase", {"concept": "cat", "preset": "quick"})
     state = server.wait_for_job()
     assert state["phase"] == "failed" and "is of the kind Lumina2, but erasing works on" in state["message"]
     assert "Z-Image" in state["message"] and state["message"].count(". ") == 0
-    assert "is of the kind Lumina2" in server.refused(WITH, True, cat, 1.0, "auto")
 
 
 @pytest.mark.parametrize("engine", ["ZImage"], indirect=True)

@@ -140,7 +140,9 @@ def enters(denoiser):
         alone = denoiser.predict(x[:1], denoiser.sigmas(3)[1:2], short)
         mixed = denoiser.predict(x, denoiser.sigmas(3)[1:2].expand(2), long)
     hook.remove()
-    seen, text = given[0].flatten(0, -2), short.tensors["text"][0]
+    parts = [short.tensors[part][0] for part in ("before", "text", "after") if part in short.tensors]
+    seen, text = (found[found.abs().sum(1) != 0] for found in (given[0].flatten(0, -2), torch.cat(parts)))
+    said = short.tensors["text"][0]
     concept = sys.modules["lora_unlearn"].Concept("cat", replace_with="dog")
     asked = prompts.encode(denoiser, concept, ["a red house", "two ships on the sea", "a portrait of a queen"])
     lora = sys.modules["lora_unlearn.training.starts.edit"].closed_form(targets, asked, 32)
@@ -151,9 +153,8 @@ def enters(denoiser):
     return {
         "words": [len(known.words), *known.embed(["cat", "lighthouse"]).shape],
         "entries": [name, *targets],
-        "text": list(text.shape),
-        "given": float((seen - text[: len(seen)].to(seen)).abs().max()),
-        "rest": float(text[len(seen) :].abs().max()) if len(text) > len(seen) else 0.0,
+        "given": float((seen - text.to(seen)).abs().max()),
+        "said": int((said != 0).any(dim=1).sum()),
         "lengths": [list(tensor.shape) for tensor in given],
         "alone": float((mixed[:1] - alone).abs().max()),
         "size": float(alone.abs().max()),
