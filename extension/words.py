@@ -69,8 +69,9 @@ FAMILIES = (
     ("Stable Diffusion 2.x", "yes", "epsilon and v-prediction"),
     ("Stable Diffusion XL", "yes", "v-prediction too; a little of the concept may remain"),
     ("Stable Diffusion 3.x", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
-    ("Flux", "ComfyUI, this app", "flow matching; a little of the concept may remain"),
-    ("FLUX.2 Klein, Z-Image, Qwen-Image, Krea 2", "this app", "from a diffusers folder"),
+    ("Flux", "ComfyUI, Forge Neo, this app", "flow matching; a little of the concept may remain"),
+    ("FLUX.2, Z-Image, Qwen-Image, Krea 2", "ComfyUI, Forge Neo, this app", "here from a diffusers folder"),
+    ("Anima", "ComfyUI, Forge Neo", "flow matching"),
     ("refiner, inpainting, quantised models", "no", "load the ordinary checkpoint"),
 )
 """Model family, whether it is supported, what to know of it."""

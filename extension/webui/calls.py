@@ -46,15 +46,17 @@ class UNetCall:
         self.positive = torch.tensor(chosen, dtype=torch.long)
         complete = bool(negatives) and all(picture in negatives for picture in self.pictures)
         self.negative = torch.tensor([negatives[picture] for picture in self.pictures]) if complete else None
-        tensors = {"text": self.kwargs["context"]}
-        self.marks = tensors["text"][:, :1]
-        if bool((self.marks.abs() == MARK).all()):  # no word of the prompt: a gate may take it for the concept
-            tensors["text"] = tensors["text"][:, 1:]
-        else:
-            self.marks = self.marks[:, :0]
+        self.marks, tensors = self._prompts(self.kwargs["context"])
         if self.kwargs.get("y") is not None:
             tensors["pooled"] = self.kwargs["y"][:, :POOLED]
         self.conditioning = Conditioning(tensors)
+
+    def _prompts(self, context: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """ControlNet's marks, and the prompts as conditionings have them."""
+        marks = context[:, :1]
+        if bool((marks.abs() == MARK).all()):  # no word of the prompt: a gate may take it for the concept
+            return marks, {"text": context[:, 1:]}
+        return marks[:, :0], {"text": context}
 
     def base(self) -> Tensor:
         """The host's own evaluation."""
@@ -62,10 +64,12 @@ class UNetCall:
 
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
         """The same states and noise levels, some rows, other conditionings. Size ids stay the host's."""
+        marks = self.marks[rows.to(self.marks.device)]
+        return self._ask(rows, conditioning, torch.cat([marks, conditioning.tensors["text"].to(marks)], dim=1))
+
+    def _ask(self, rows: Tensor, conditioning: Conditioning, context: Tensor) -> Tensor:
         kwargs = {name: rows_of(value, rows, self.count) for name, value in self.kwargs.items()}
-        kwargs["context"] = torch.cat(
-            [self.marks[rows.to(self.marks.device)], conditioning.tensors["text"].to(self.marks)], dim=1
-        )
+        kwargs["context"] = context
         if "pooled" in conditioning.tensors:
             pooled = conditioning.tensors["pooled"].to(kwargs["y"])
             kwargs["y"] = torch.cat([pooled, kwargs["y"][:, pooled.shape[1] :]], dim=1)
@@ -73,7 +77,7 @@ class UNetCall:
             kwargs["control"] = _copied(rows_of(self.control, rows, self.count))
         if self.options:
             kwargs["transformer_options"] = self._options(rows)
-        return self.plain(**kwargs)
+        return self.plain(kwargs.pop("x"), kwargs.pop("timesteps"), **kwargs)  # transformers call these otherwise
 
     def _options(self, rows: Tensor) -> dict[str, Any]:
         """The host's options, saying of the chosen rows alone which are whose."""

@@ -21,7 +21,6 @@ from lora_unlearn.hosts.text import new_vocabulary
 from lora_unlearn.suggest import Vocabulary
 
 from . import model
-from .names import linears
 
 CHUNK = 32
 """Prompts that are encoded at once."""
@@ -46,12 +45,16 @@ class WebDenoiser:
         self.prediction_type = model.prediction_of(sd_model)
         self.clip_skip = model.clip_skip_of(sd_model)
         self.unet = model.unet_of(sd_model)
-        self.schedule = DiffusionSchedule(model.alphas_cumprod(sd_model))
-        side = FAMILIES[self.family].side * 8
+        self.schedule = self._schedule()
+        known = FAMILIES[self.family]
+        side = known.side * getattr(known, "pixels", 8)
         self.size = size or (side, side)
         self.device = model.move_to_device(sd_model)
         self.sizes: Tensor | None = None
         self.ready = True
+
+    def _schedule(self) -> Any:
+        return DiffusionSchedule(model.alphas_cumprod(self.sd_model))
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Rows as the host's own encoder makes them: "text" (R,T,D); for SDXL also "pooled" (R,P).
@@ -129,7 +132,7 @@ class WebDenoiser:
 
     def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
         """Layers by diffusers' module names."""
-        return choose(linears(self.unet), FAMILIES[self.family].layers, selector)
+        return choose(model.linears(self.sd_model), FAMILIES[self.family].layers, selector)
 
 
 def _reader_of(sd_model: Any) -> tuple[Any, Any, Any]:

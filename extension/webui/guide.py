@@ -1,4 +1,4 @@
-"""Erasers at work in the host's sampling: attached to the live U-Net while pictures are made, and to no other time."""
+"""Erasers at work in the host's sampling: on the live network while pictures are made, and at no other time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.look import Look
 from lora_unlearn.lora import Attachment, Lora, check_targets
+from lora_unlearn.padding import joined
 
-from . import model
+from . import model, neo
 from .calls import Row, UNetCall
 from .denoiser import WebDenoiser
-from .names import linears
+from .flow import FlowCall, denoiser_of
 
 Say = Callable[[str], None]
-STRANGE = "Another extension asks the U-Net for other rows than the web UI's own; the erasers left them alone."
+STRANGE = "Another extension asks the network for other rows than the web UI's own; the erasers left them alone."
 
 
 class Pass:
@@ -70,7 +71,7 @@ class Pass:
 
 
 class Work:
-    """Erasers on the live U-Net of one batch of pictures.
+    """Erasers on the live network of one batch of pictures.
 
     Args:
         erasers: those that are on.
@@ -79,13 +80,14 @@ class Work:
 
     Attributes:
         passes: the host's sampling passes, with their decisions.
-        strays: whether the U-Net was asked for anything before the first of them.
+        strays: whether the network was asked for anything before the first of them.
     """
 
     def __init__(self, erasers: Sequence[Eraser], say: Say, note: Say) -> None:
         self.erasers, self.say, self.note = erasers, say, note
         self.passes: list[Pass] = []
         self.unet: Any = None
+        self.kind: neo.Kind | None = None
         self.attachments: list[Attachment] = []
         self.encoded: dict[str, Conditioning] = {}
         self.denoiser: WebDenoiser | None = None
@@ -96,7 +98,7 @@ class Work:
         self.strays = False
 
     def attach(self, sd_model: Any) -> None:
-        """Attach to a model's U-Net, after leaving the one before; a model that does not fit is left alone."""
+        """Attach to a model's network, after leaving the one before; a model that does not fit is left alone."""
         self.detach()
         self.unet = model.unet_of(sd_model)
         try:
@@ -107,7 +109,8 @@ class Work:
             (self.note if self.passes else self.say)(str(error))  # a refiner goes on with what was erased before it
 
     def _attach(self, sd_model: Any) -> None:
-        family, found = model.family_of(sd_model), linears(self.unet)
+        family, found = model.family_of(sd_model), model.linears(sd_model)
+        self.kind = model.kind_of(sd_model)
         places: dict[Lora, dict[str, Target]] = {}
         for eraser in self.erasers:
             check_family(eraser, family)
@@ -121,15 +124,15 @@ class Work:
         self._wrap()
 
     def _prepare(self, sd_model: Any) -> None:
-        """Have ready what gates need that do not decide by the text alone, before the host brings its U-Net in."""
+        """Have ready what gates need that do not decide by the text alone, before the host brings its network in."""
         self.encoded, self.denoiser = {}, None
         if prompts := asked_for(self.erasers):
-            self.denoiser = WebDenoiser(sd_model)
+            self.denoiser = denoiser_of(sd_model)
             self.encoded = {prompt: self.denoiser.encode([prompt]) for prompt in prompts}
         self.seen = {}
 
     def _wrap(self) -> None:
-        """Stand in for the U-Net's forward, whatever stands there already."""
+        """Stand in for the network's forward, whatever stands there already."""
         unet, own, plain = self.unet, self.unet.__dict__.get("forward"), self.unet.forward
 
         def forward(*args: Any, **kwargs: Any) -> Tensor:
@@ -146,7 +149,7 @@ class Work:
         unet.forward, self.unwrap = forward, unwrap
 
     def detach(self) -> None:
-        """Leave the U-Net as it was; a second time does nothing."""
+        """Leave the network as it was; a second time does nothing."""
         self._take_off()
         self.unet, self.rows = None, None
         if self.strays and not self.passes:
@@ -171,12 +174,12 @@ class Work:
 
     def look_up(self, prompts: list[str]) -> Conditioning:
         """Conditionings that were encoded before the sampling, in the order of the prompts."""
-        return Conditioning.cat(self.encoded[prompt] for prompt in prompts)
+        return joined([self.encoded[prompt] for prompt in prompts])
 
     def look(self, adapter: Adapter, asked: Conditioning) -> Tensor:
-        """The second look at some of the host's prompts, by the U-Net as it is now but for what others put over it."""
+        """The second look at some of the host's prompts, by the network without what others put over it."""
         assert self.denoiser is not None
-        self.denoiser.ready = True  # the host has brought the U-Net where it must be
+        self.denoiser.ready = True  # the host has brought it where it must be
         forward = self.denoiser.unet.__dict__.pop("forward", None)
         try:
             return Look(self.denoiser, self.look_up, self.seen)(adapter, asked)
@@ -185,7 +188,7 @@ class Work:
                 self.denoiser.unet.forward = forward
 
     def evaluate(self, plain: Callable[..., Tensor], args: tuple, kwargs: dict[str, Any]) -> Tensor:
-        """One evaluation of the U-Net: the guidance's step; the host's own result for what is no step of a sampler."""
+        """One evaluation: the guidance's step; the host's own result for what is no step of a sampler."""
         if not self.passes:
             self.strays = True
             return plain(*args, **kwargs)
@@ -196,7 +199,10 @@ class Work:
         if rows is None or not any(positive for positive, _ in rows):
             return plain(*args, **kwargs)
         current = self.passes[-1]
-        call = UNetCall(plain, args, kwargs, rows)
+        if self.kind is None:
+            call = UNetCall(plain, args, kwargs, rows)
+        else:
+            call = FlowCall(plain, args, kwargs, rows, self.unet, self.kind)
         return current.guidance(call).step(call, current.denoiser.step)
 
     def _rows(self, count: int, kwargs: dict[str, Any]) -> list[Row] | None:
@@ -237,7 +243,7 @@ def watch(params: Any) -> None:
 
 @contextmanager
 def at_work(work: Work, sd_model: Any) -> Iterator[Work]:
-    """Within this block the host samples under the erasers; afterwards its U-Net is as before."""
+    """Within this block the host samples under the erasers; afterwards its network is as before."""
     CURRENT.append(work)
     try:
         work.attach(sd_model)

@@ -16,7 +16,7 @@ from lora_unlearn import Eraser, Picture, Sampling, UnlearnError
 from lora_unlearn.hosts.sampling import check_family
 
 from . import erasers, loras, model
-from .denoiser import WebDenoiser
+from .flow import denoiser_of
 from .guide import Work, around_sampling
 
 SAMPLERS = {
@@ -36,7 +36,7 @@ class WebLent:
     """The loaded checkpoint for one job."""
 
     def __init__(self, sd_model: Any) -> None:
-        self.sd_model, self.denoiser = sd_model, WebDenoiser(sd_model)
+        self.sd_model, self.denoiser = sd_model, denoiser_of(sd_model)
 
     def draw(
         self,

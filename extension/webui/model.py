@@ -1,4 +1,4 @@
-"""What the web UI has loaded: its U-Net, the family it belongs to, and why it may not be used."""
+"""What the web UI has loaded: its network, the family it belongs to, and why it may not be used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lora_unlearn import UnlearnError
-from lora_unlearn.denoiser import PredictionType
+from lora_unlearn.denoiser import PredictionType, Target
+from lora_unlearn.families import FAMILIES
+
+from . import names, neo
 
 WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl", 80: "demo"}
 """Width of the text that a U-Net attends to, by family."""
@@ -30,7 +33,7 @@ LOADING = (
     SafetensorError, UnpicklingError,
 )  # fmt: skip
 """What hosts raise when a checkpoint is damaged or of another kind than its configuration says."""
-SUPPORTED = "Stable Diffusion 1.x, 2.x and XL"
+SUPPORTED = ("Stable Diffusion 1.x", "2.x", "XL")
 
 
 def loaded() -> Any:
@@ -64,9 +67,24 @@ def patcher_of(sd_model: Any) -> Any | None:
 
 
 def unet_of(sd_model: Any) -> Any:
-    """The live U-Net."""
+    """The live network: a U-Net, or in Forge Neo also a transformer."""
     patcher = patcher_of(sd_model)
     return sd_model.model.diffusion_model if patcher is None else patcher.model.diffusion_model
+
+
+def kind_of(sd_model: Any) -> neo.Kind | None:
+    """What is to be known of a transformer; None for U-Nets.
+
+    Raises:
+        UnlearnError: if its layers are of a make that takes no adapter.
+    """
+    return neo.kind_of(sd_model, patcher_of(sd_model))
+
+
+def linears(sd_model: Any) -> dict[str, Target]:
+    """Every linear layer of the live network, by its canonical name."""
+    kind, network = kind_of(sd_model), unet_of(sd_model)
+    return names.linears(network) if kind is None else neo.linears(network, kind)
 
 
 def family_of(sd_model: Any) -> str:
@@ -78,9 +96,11 @@ def family_of(sd_model: Any) -> str:
     unet = unet_of(sd_model)
     if getattr(sd_unet, "current_unet", None) is not None or type(unet).__name__ == "OptimizedModule":
         raise UnlearnError("The U-Net is compiled and cannot be changed; set SD Unet to None in the settings.")
+    if kind := kind_of(sd_model):
+        return kind.family
     layers = [module for name, module in unet.named_modules() if name.endswith("attn2.to_k")]
     if not layers or not hasattr(unet, "input_blocks"):
-        raise _unsupported(f"of the kind {type(unet).__name__}")
+        raise _unsupported(f"of the kind {type(unet if patcher_of(sd_model) is None else sd_model).__name__}")
     if not hasattr(layers[0], "in_features"):
         raise UnlearnError("The U-Net is quantised to 4 bit or as GGUF; load it in 16 or 32 bit.")
     width = layers[0].in_features
@@ -94,11 +114,12 @@ def family_of(sd_model: Any) -> str:
 
 
 def _unsupported(kind: str) -> UnlearnError:
-    return UnlearnError(f"The loaded model is {kind}, but erasing works on {SUPPORTED}; load one of those.")
+    supported = ", ".join([*SUPPORTED, *neo.offered()])
+    return UnlearnError(f"The loaded model is {kind}, but erasing works on {supported}; load one of those.")
 
 
 def check_trainable(sd_model: Any) -> None:
-    """Refuse a U-Net that gradients do not reach.
+    """Refuse a network that gradients do not reach.
 
     Raises:
         UnlearnError: saying what to change.
@@ -108,7 +129,7 @@ def check_trainable(sd_model: Any) -> None:
     odd = next((p.dtype for p in unet.parameters() if p.dtype not in PLAIN_DTYPES), None)
     if odd is not None:
         raise UnlearnError(
-            f"The U-Net is kept as {str(odd).removeprefix('torch.')}, which cannot be trained on; load it in 16 or "
+            f"The network is kept as {str(odd).removeprefix('torch.')}, which cannot be trained on; load it in 16 or "
             "32 bit."
         )
     if getattr(shared.cmd_opts, "lowvram", False) and patcher_of(sd_model) is None:
@@ -118,12 +139,14 @@ def check_trainable(sd_model: Any) -> None:
 
 
 def prediction_of(sd_model: Any) -> PredictionType:
-    """What the U-Net predicts.
+    """What the network predicts: all transformers here the flow.
 
     Raises:
-        UnlearnError: if it is neither epsilon nor v.
+        UnlearnError: if a U-Net predicts neither epsilon nor v.
     """
-    sampling = _sampling(sd_model)
+    if not FAMILIES[family_of(sd_model)].unet:
+        return "flow"
+    sampling = predictor_of(sd_model)
     kind = getattr(sampling, "prediction_type", None) or _rule(sampling) or getattr(sd_model, "parameterization", "eps")
     if str(kind).lower() not in PREDICTIONS:
         raise _unsupported(f"one that predicts {kind}")
@@ -133,6 +156,8 @@ def prediction_of(sd_model: Any) -> PredictionType:
 def clip_skip_of(sd_model: Any) -> int:
     """As `Adapter.clip_skip`: the user's choice where the host follows it for this model, else 0."""
     family, chosen = family_of(sd_model), int(shared.opts.CLIP_stop_at_last_layers)
+    if not FAMILIES[family].unet:
+        return 0
     if family == "sdxl":  # whose last layer but one A1111 reads, whatever is set
         own = 2 if hasattr(sd_model, "set_clip_skip") else chosen
     else:
@@ -148,11 +173,11 @@ def _rule(sampling: Any) -> str | None:
 
 def alphas_cumprod(sd_model: Any) -> Tensor:
     """The noise schedule: the share of signal left at each of the training's timesteps."""
-    sampling = _sampling(sd_model)
+    sampling = predictor_of(sd_model)
     return sd_model.alphas_cumprod if sampling is None else 1 / (sampling.sigmas**2 + 1)
 
 
-def _sampling(sd_model: Any) -> Any | None:
+def predictor_of(sd_model: Any) -> Any | None:
     """Forge's object for the noise schedule (its kin calls it differently); None in A1111."""
     patcher = patcher_of(sd_model)
     return None if patcher is None else getattr(patcher.model, "predictor", None) or patcher.model.model_sampling

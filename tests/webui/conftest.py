@@ -41,6 +41,14 @@ FIRST = {
     "test_loras_of_the_last_picture_do_not_colour_a_training",
     "test_an_exported_file_that_is_written_again_is_taken_up",
     "test_the_routes_are_described_where_the_hosts_are",
+    "test_prompts_are_what_the_entry_layer_is_given",
+    "test_gradients_of_a_transformer_are_those_of_small_steps",
+    "test_a_transformer_is_erased_from_and_draws_as_before",
+    "test_an_eraser_of_a_transformer_is_an_ordinary_lora",
+    "test_a_transformer_that_is_not_known_gets_one_sentence",
+    "test_layers_that_take_no_eraser_get_one_sentence",
+    "test_a_training_on_a_transformer_learns_and_leaves_every_picture",
+    "test_a_gate_may_ask_a_transformer_about_prompts_of_other_lengths",
 }
 """What a fork may break by itself. There the other tests, which also run elsewhere, count as slow."""
 MISSING = {name: reason for name, kind in KINDS.items() if (reason := kind.missing())}

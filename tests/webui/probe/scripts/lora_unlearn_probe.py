@@ -107,7 +107,7 @@ def slopes(denoiser):
     x, sigma = denoiser.initial_noise(2, torch.Generator().manual_seed(0)), denoiser.sigmas(4)[1:3]
     with torch.no_grad():
         base = denoiser.predict(x, sigma, rows)
-    with lora.attached(targets), lora.rows(torch.ones(2)):
+    with lora.attached(targets), lora.rows(torch.ones(1)):
 
         def loss():
             return (denoiser.predict(x, sigma, rows) - base).square().mean()
@@ -122,6 +122,44 @@ def slopes(denoiser):
                 values.append(float(loss()))
                 layer.up -= sign * 1e-3 * layer.up.grad / size
     return {"slope": size * 1e-3, "measured": (values[0] - values[1]) / 2, "finite": finite}
+
+
+def enters(denoiser):
+    """What the layers that read the prompt are given while the network predicts, beside what `encode` says of it.
+
+    Also how the closed form changes what they make of the concept: the share of the way to what takes its place.
+    """
+    prompts, families = sys.modules["lora_unlearn.training.prompts"], sys.modules["lora_unlearn.families"].FAMILIES
+    selector = "context" if "context" in families[denoiser.family].layers else "cross_kv"
+    targets, given = denoiser.linears(selector), []
+    short, long = denoiser.encode([CAT])[[0]], denoiser.encode([CAT, "a dog " + "on a very red background " * 5])
+    name, target = next(iter(targets.items()))
+    x = denoiser.initial_noise(2, torch.Generator().manual_seed(0))
+    hook = target.linear.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    with torch.no_grad():
+        alone = denoiser.predict(x[:1], denoiser.sigmas(3)[1:2], short)
+        mixed = denoiser.predict(x, denoiser.sigmas(3)[1:2].expand(2), long)
+    hook.remove()
+    parts = [short.tensors[part][0] for part in ("before", "text", "after") if part in short.tensors]
+    seen, text = (found[found.abs().sum(1) != 0] for found in (given[0].flatten(0, -2), torch.cat(parts)))
+    said = short.tensors["text"][0]
+    concept = sys.modules["lora_unlearn"].Concept("cat", replace_with="dog")
+    asked = prompts.encode(denoiser, concept, ["a red house", "two ships on the sea", "a portrait of a queen"])
+    lora = sys.modules["lora_unlearn.training.starts.edit"].closed_form(targets, asked, 32)
+    cat, dog = (group.tensors["text"].float().flatten(0, 1) for group in asked.text_pairs)
+    wanted, layer = (dog - cat) @ target.weight.float().T, dict(lora.items())[name]
+    rows = cat.abs().sum(1) != 0
+    made, known = layer(cat), denoiser.vocabulary()
+    return {
+        "words": [len(known.words), *known.embed(["cat", "lighthouse"]).shape],
+        "entries": [name, *targets],
+        "given": float((seen - text.to(seen)).abs().max()),
+        "said": int((said != 0).any(dim=1).sum()),
+        "lengths": [list(tensor.shape) for tensor in given],
+        "alone": float((mixed[:1] - alone).abs().max()),
+        "size": float(alone.abs().max()),
+        "redirected": float((made[rows] * wanted[rows]).sum() / wanted[rows].square().sum()),
+    }
 
 
 def draws():
@@ -157,10 +195,10 @@ def compiled(body: dict):
 
 
 def side(body: dict):
-    """Train SDXL on latents of this height and width: at its own size, a test would take an hour."""
-    families = sys.modules["lora_unlearn.families"].FAMILIES
-    before = families["sdxl"].side
-    families["sdxl"] = replace(families["sdxl"], side=body["side"])
+    """Train a family on latents of this height and width: at their own size, a test would take an hour."""
+    families, name = sys.modules["lora_unlearn.families"].FAMILIES, body.get("family", "sdxl")
+    before = families[name].side
+    families[name] = replace(families[name], side=body["side"])
     return {"before": before}
 
 
@@ -205,6 +243,7 @@ CHECKS = {
     "marks": marks,
     "break": break_next_step,
     "draws": draws,
+    "enters": lent(enters),
     "looks": lent(looks),
     "slopes": lent(slopes),
     "vector": lent(vector),
