@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from ..adapter import Adapter
 from ..checks import check_rate, check_words
 from ..concept import Concept
 from ..errors import UnlearnError
-from ..files import file_name, write_safetensors, write_text
+from ..files import below, file_name, inside, write_safetensors, write_text
 from ..formats import to_stock
 from ..hosts.diffusers import denoiser_for
 from ..join import joined
@@ -31,8 +33,8 @@ from .models import check_size, open_model, output_folder, read_own, read_prompt
 from .signals import INTERRUPTED
 
 MANIFEST, TOGETHER = "erasers.json", "all.safetensors"
-LISTS, TEXTS = ("also", "keep"), ("replace_with", "of")
-"""What may be said of a concept behind its name: words separated by commas, and one phrase."""
+LISTS, TEXTS, GROUP = ("also", "keep"), ("replace_with", "of"), "group"
+"""What may be said of a concept behind its name: words separated by commas, one phrase, and the folder of its file."""
 MOST = 1000
 """Concepts in one list."""
 
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_for(args)
     concepts, problems = read_list(args.concepts)
     folder = output_folder(args.out)
-    manifest = Manifest(folder / MANIFEST)
+    manifest = Manifest(folder / MANIFEST, read_groups(args.concepts))
     with quiet():
         pipe = open_model(args)
         size = (args.resolution,) * 2 if args.resolution else None
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 problems.append(f"{called(concept)}: {error}")
                 manifest.note(concept, problem=str(error))
     if args.joint:
-        join(folder, concepts)
+        join(folder, [manifest.place(concept) for concept in concepts])
     for problem in problems:
         say(f"not done: {problem}")
     say(f"{len(manifest.done(concepts))} of {len(concepts)} erasers are in {folder}; {MANIFEST} there tells of each.")
@@ -119,11 +121,26 @@ def read_line(line: str) -> Concept:
     for option in filter(None, options):
         key, _, value = option.partition("=")
         key = key.strip().replace("-", "_")
-        if key not in (*LISTS, *TEXTS):
-            raise UnlearnError(f"There is no option {key[:40]!r} for a concept; use {', '.join((*LISTS, *TEXTS))}.")
+        if key not in (*LISTS, *TEXTS, GROUP):
+            known = ", ".join((*LISTS, *TEXTS, GROUP))
+            raise UnlearnError(f"There is no option {key[:40]!r} for a concept; use {known}.")
+        if key == GROUP:
+            inside(".", value.strip())
+            continue
         words = tuple(word.strip() for word in value.split(",") if word.strip())
         values[key] = words if key in LISTS else value.strip()
     return Concept(name, **values)
+
+
+def read_groups(path: str) -> dict[str, str]:
+    """The groups of a list's concepts, by what they are called; those without one are left out."""
+    groups = {}
+    for line in read_prompts(path):
+        said = re.search(rf"\t\s*{GROUP}\s*=([^\t]*)", line)
+        if said:
+            with suppress(UnlearnError):  # `read_list` tells of it
+                groups[called(read_line(line))] = said[1].strip()
+    return groups
 
 
 def once(
@@ -134,10 +151,10 @@ def once(
     Raises:
         UnlearnError: if it can't be made.
     """
-    out = folder / f"{file_name(called(concept))}.safetensors"
+    out = manifest.place(concept)
     if out.exists() and not args.overwrite and same(Adapter.load(out), concept, args.mode):
         say("there already")
-        manifest.note(concept, file=out.name)
+        manifest.note(concept, file=out.relative_to(folder).as_posix())
         return True
     check_replaceable(out, Written("eraser", called(concept), denoiser.family), args.overwrite)
     promise = Promise(tuple(read_own(args.bank, concept)), args.false_open_rate, args.look)
@@ -149,8 +166,8 @@ def once(
     if adapter is None:
         return False
     seconds = round(time.perf_counter() - started, 1)
-    gate = adapter.gate
-    manifest.note(concept, file=out.name, seconds=seconds, instead=adapter.instead, opens=gate.true_open_rate)
+    file, gate = out.relative_to(folder).as_posix(), adapter.gate
+    manifest.note(concept, file=file, seconds=seconds, instead=adapter.instead, opens=gate.true_open_rate)
     return True
 
 
@@ -163,13 +180,12 @@ def same(adapter: Adapter, concept: Concept, mode: str) -> bool:
     )
 
 
-def join(folder: Path, concepts: Sequence[Concept]) -> None:
+def join(folder: Path, files: Sequence[Path]) -> None:
     """All erasers of the list as one ordinary LoRA.
 
     Raises:
         UnlearnError: if there are fewer than two, or the file can't be written.
     """
-    files = [folder / f"{file_name(called(concept))}.safetensors" for concept in concepts]
     parts = [(Adapter.load(file), 1.0) for file in files if file.exists()]
     lora, metadata = joined(parts)
     family = parts[0][0].family
@@ -180,14 +196,38 @@ def join(folder: Path, concepts: Sequence[Concept]) -> None:
 
 
 class Manifest:
-    """What became of every concept, as a table in JSON that is written anew after each."""
+    """What became of every concept, as a table in JSON that is written anew after each.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, dict(_rows(path))
+    Args:
+        path: of the table.
+        groups: of concepts, by what they are called; a group's files lie in a folder of its name.
+    """
+
+    def __init__(self, path: Path, groups: Mapping[str, str]) -> None:
+        self.path, self.groups, self.rows = path, groups, dict(_rows(path))
+
+    def place(self, concept: Concept) -> Path:
+        """Where a concept's eraser is, or will be; one that was in another group before is moved.
+
+        Raises:
+            UnlearnError: if it can't be moved.
+        """
+        own = called(concept)
+        path = self.path.parent / self.groups.get(own, "") / f"{file_name(own)}.safetensors"
+        before = below(self.path.parent, str(self.rows.get(own, {}).get("file", path.name)))
+        if before.name == path.name and before.is_file() and not path.exists():
+            try:
+                path.parent.mkdir(exist_ok=True)
+                before.rename(path)
+            except OSError as error:
+                raise UnlearnError(f"{before} could not be moved to {path.parent} ({error.strerror}).") from error
+        return path
 
     def note(self, concept: Concept, **facts: Any) -> None:
         """Say what became of one."""
-        self.rows[called(concept)] = {"concept": called(concept), **facts}
+        own = called(concept)
+        group = {GROUP: self.groups[own]} if own in self.groups else {}
+        self.rows[own] = {"concept": own, **group, **facts}
         write_text(self.path, json.dumps(list(self.rows.values()), indent=1, ensure_ascii=False) + "\n")
 
     def done(self, concepts: Sequence[Concept]) -> list[str]:
