@@ -150,7 +150,7 @@ def _concept(add: Parser) -> None:
         "--concepts",
         type=place,
         metavar="FILE",
-        help="a list, one a line, with more about it behind tabs (also=kitten,tomcat; group=artists); --out is then a folder",
+        help="a list, one a line, more of it behind tabs (also=kitten,tomcat; group=artists); --out is then a folder",
     )
     add.add_argument(
         "--joint", action="store_true", help="of a list: also write all of them as one LoRA, without a gate"

@@ -93,7 +93,7 @@ def open_set(
     mode: Mode = "auto",
     check: Callable[[Adapter], None] = lambda adapter: None,
 ) -> Opened:
-    """Read the members that fit a model.
+    """Read the members that fit a model; of an eraser that is there twice, under two names, the first alone.
 
     Args:
         members: as `sets.Choice` gives them.
@@ -105,8 +105,10 @@ def open_set(
         UnlearnError: if not one can be used, with the reason that most have.
     """
     used, erasers, left_out = list[Member](), list[Eraser](), dict[str, list[str]]()
+    marks = set[str]()
     for member in members:
-        reason = unfit(member, family)
+        reason = unfit(member, family) or ("the same eraser under another name" if member.mark in marks else "")
+        marks.add(member.mark)
         try:
             if not reason:
                 adapter = LOADED.read(member.path)

@@ -7,6 +7,7 @@ separated by commas; a word behind a minus leaves out. `opened.py` reads what wa
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from collections import Counter
@@ -22,6 +23,8 @@ SUFFIX = ".safetensors"
 TRASH = "trash"
 """A folder whose files are in no set."""
 EVERY = "*"
+DEEPEST = 8
+"""Folders in folders that are looked into."""
 DIGITS = 8
 _PINNED = re.compile(rf"(.*\S)\s*\((\d{{1,9}}) erasers?, ([0-9a-f]{{{DIGITS}}})\)")
 Stamp = tuple[int, int]
@@ -63,12 +66,19 @@ class Member:
         return [parent.as_posix() for parent in PurePosixPath(self.name).parents][:-1]
 
 
-def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Names and paths of what may be erasers in a folder and the folders in it; the trash and what is hidden is not."""
-    for path in folder.rglob(f"*{SUFFIX}") if folder.is_dir() else ():
-        name = path.relative_to(folder).as_posix().removesuffix(SUFFIX)
-        if counts(name) and path.is_file():
-            yield name, path
+def files_in(folder: Path, deepest: int = DEEPEST) -> Iterator[tuple[str, Path]]:
+    """Names and paths of what may be erasers in a folder and the folders in it, down to some depth (0: none of them).
+
+    The trash and what is hidden is left out; links to folders are not followed.
+    """
+    for place, folders, files in os.walk(folder):
+        below = Path(place).relative_to(folder)
+        deep = len(below.parts) >= deepest
+        folders[:] = [] if deep else [name for name in folders if name != TRASH and not name.startswith(".")]
+        for file in files:
+            path = Path(place, file)
+            if file.endswith(SUFFIX) and not file.startswith(".") and path.is_file():
+                yield (below / file).as_posix().removesuffix(SUFFIX), path
 
 
 def counts(name: str) -> bool:
@@ -149,8 +159,8 @@ class Choice:
         found = [member for member in members if self.means(member)]
         if members and not found:
             said = ", ".join(repr(word[:60]) for word in self.unknown(members))
-            reason = f"Nothing in it is called {said}" if said else "Everything in it is left out"
-            raise UnlearnError(f"The set has no eraser left. {reason}; name files, concepts, groups, or patterns: van*")
+            reason = f"No eraser here is called {said}" if said else "Every eraser here is left out"
+            raise UnlearnError(f"{reason}; name files, concepts or groups, or patterns such as van*.")
         return found
 
     def unknown(self, members: Sequence[Member]) -> list[str]:
@@ -158,6 +168,7 @@ class Choice:
         return [word for word in (*self.only, *self.without) if not any(_means(word, each) for each in members)]
 
     def means(self, member: Member) -> bool:
+        """Whether a member is meant."""
         wanted = not self.only or any(_means(word, member) for word in self.only)
         return wanted and not any(_means(word, member) for word in self.without)
 
@@ -169,7 +180,8 @@ def _words(text: str) -> list[str]:
 def _means(word: str, member: Member) -> bool:
     """Whether a word is the name, the file's own name, the concept or a folder of a member."""
     letters = re.escape(word.lower().rstrip("/")).replace(r"\*", ".*").replace(r"\?", ".")
-    names = (member.name, PurePosixPath(member.name).name, member.concept, *member.folders)
+    places = [name for folder in member.folders for name in (folder, PurePosixPath(folder).name)]
+    names = (member.name, PurePosixPath(member.name).name, member.concept, *places)
     return any(re.fullmatch(letters, name.lower(), re.DOTALL) for name in names)
 
 

@@ -49,7 +49,9 @@ class EraserFolder(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model, under the erasers that are on."),
-                io.String.Output(display_name="text", tooltip="How many erasers are on, and what was left out and why."),
+                io.String.Output(
+                    display_name="text", tooltip="How many erasers are on, and what was left out and why."
+                ),
             ],
         )
 
@@ -110,7 +112,9 @@ def choice_inputs() -> list[Any]:
 def files() -> list[tuple[str, Path]]:
     """The names and paths of all LoRA files that the host lists."""
     listed = [name for name in folder_paths.get_filename_list("loras") if name.endswith(SUFFIX)]
-    found = [(name.replace(os.sep, "/").removesuffix(SUFFIX), folder_paths.get_full_path("loras", name)) for name in listed]
+    found = [
+        (name.replace(os.sep, "/").removesuffix(SUFFIX), folder_paths.get_full_path("loras", name)) for name in listed
+    ]
     return [(name, Path(path)) for name, path in found if path and counts(name)]
 
 

@@ -118,7 +118,19 @@ def finite(value: float | None) -> float | None:
 
 def summary(entries: list[dict[str, Any]], args: argparse.Namespace) -> str:
     """The text of `generate.json`: how the pictures were made, then the pictures."""
-    names = ("checkpoint", "adapter", "erasers", "only", "without", "negative_prompt", "steps", "guidance_scale", "sampler", "gate", "size")
+    names = (
+        "checkpoint",
+        "adapter",
+        "erasers",
+        "only",
+        "without",
+        "negative_prompt",
+        "steps",
+        "guidance_scale",
+        "sampler",
+        "gate",
+        "size",
+    )
     made = {name: getattr(args, name) for name in names}
     made["size"] = args.size and f"{args.size[1]}x{args.size[0]}"
     return json.dumps({**made, "pictures": entries}, indent=2, ensure_ascii=False) + "\n"

@@ -144,8 +144,8 @@ def open_folder(text: str, args: argparse.Namespace, denoiser: Denoiser) -> Open
     own = base_hash(denoiser)
     others = sum(eraser.adapter.base_hash != own for eraser in opened.erasers)
     if others:
-        say(f"Note: {others} gates in {folder} were measured on another {denoiser.family} model; calibrate measures one "
-            "anew on this one.")  # fmt: skip
+        say(f"Note: {others} gates in {folder} were measured on another {denoiser.family} model; calibrate measures "
+            "one anew on this one.")  # fmt: skip
     return opened
 
 

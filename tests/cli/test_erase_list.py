@@ -50,7 +50,7 @@ def test_a_list_is_erased_resumed_and_joined(run, listed, tmp_path):
 def test_a_group_is_a_folder_and_a_line_that_changes_its_group_moves_its_file(run, listed, tmp_path):
     out = tmp_path / "out"
     words = ("--checkpoint", "demo", "--mode", "instant", "--out", out, "--concepts")
-    code, said, err = run("erase", *words, listed("cat\talso=kitten\tgroup=animals", "ship\tgroup=../things"))
+    code, said, _ = run("erase", *words, listed("cat\talso=kitten\tgroup=animals", "ship\tgroup=../things"))
     assert code == 1 and "line 2: '../things' can't be a file name" in said
     assert run("erase", *words, listed("cat\talso=kitten\tgroup=animals", "ship"), "--joint")[0] == 0
     rows = json.loads((out / "erasers.json").read_text(encoding="utf-8"))

@@ -79,9 +79,9 @@ def test_brackets_are_letters_like_any_other(adapter, tmp_path):
 def test_words_that_mean_nothing_are_told(hundred, tmp_path):
     with pytest.raises(UnlearnError, match="called 'artist', 'x'"):
         folder_members(hundred, "artist, x")
-    with pytest.raises(UnlearnError, match="Everything in it is left out"):
+    with pytest.raises(UnlearnError, match="Every eraser here is left out"):
         folder_members(hundred, "", "*")
-    with pytest.raises(UnlearnError, match="no erasers in .*nowhere"):
+    with pytest.raises(UnlearnError, match=r"no erasers in .*nowhere"):
         folder_members(tmp_path / "nowhere")
 
 
@@ -103,8 +103,16 @@ def test_one_bad_file_leaves_the_others_at_work(adapter, tmp_path):
         ("nan", "NaN or infinity"),
     ):
         assert any(line.startswith(f"left out: {name} (") and reason in line for line in left)
-    with pytest.raises(UnlearnError, match="None of the set's 5 erasers can be used .*sd2"):
+    with pytest.raises(UnlearnError, match=r"None of the set's 5 erasers can be used .*sd2"):
         open_set(folder_members(tmp_path), "sd2")
+
+
+def test_an_eraser_that_is_there_twice_works_once(adapter, tmp_path):
+    for name in ("cat", "favourites/cat"):
+        adapter.save(tmp_path / f"{name}.safetensors")
+    opened = open_set(folder_members(tmp_path), "demo")
+    assert names(opened.members) == ["cat"]
+    assert opened.lines()[1] == "left out: favourites/cat (the same eraser under another name)"
 
 
 def test_a_host_may_leave_one_out_itself(hundred):
