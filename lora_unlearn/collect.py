@@ -41,13 +41,15 @@ def collect(source: Path, target: Path) -> Collected:
     What is there already is replaced only by an eraser of the same concept for the same family.
 
     Raises:
-        UnlearnError: if the folder holds no erasers, or lies in the target itself.
+        UnlearnError: if the folder holds no erasers but those of the target itself.
     """
-    if source.resolve().is_relative_to(target.resolve()):
-        raise UnlearnError(f"{source} is here already; name a folder elsewhere.")
-    members = HEADS.of(files_in(source, DEEPEST))
+    here = target.resolve()
+    files = [(name, path) for name, path in files_in(source, DEEPEST) if not path.resolve().is_relative_to(here)]
+    members = HEADS.of(files)
     if not members:
-        raise UnlearnError(f"There are no erasers in {source}; name a folder that erase --concepts has written.")
+        raise UnlearnError(
+            f"There are no erasers in {source} that are not here already; name a folder that erase --concepts has written."
+        )
     paths, left_out = list[Path](), dict[str, list[str]]()
     for member in members:
         try:

@@ -50,6 +50,7 @@ def server(hundred, tmp_path_factory):
 @pytest.fixture
 def page(server):
     found = Page(server.address)
+    found.last("lora_unlearn_library_page", "select")
     found.last("lora_unlearn_all_on")
     return found
 
@@ -105,11 +106,16 @@ def test_a_folder_is_taken_in_as_groups(library, hundred, tmp_path):
     assert len(library.take_in(str(hundred)).paths) == 99 and len(library.entries()) == 100
 
 
-def test_what_can_not_be_taken_in_is_told(library, refused, tmp_path):
-    for folder in (tmp_path / "nowhere", "/", tmp_path):
+def test_what_can_not_be_taken_in_is_told(library, cat, refused, tmp_path):
+    cat.save(library.path("pets/cat"))
+    for folder in (
+        tmp_path / "nowhere",
+        library.host.erasers,
+        library.host.erasers / "pets",
+        library.host.erasers.parent,
+    ):
         assert "There are no erasers in" in refused(library.take_in, str(folder))
-    library.host.erasers.mkdir(parents=True, exist_ok=True)
-    assert "is here already" in refused(library.take_in, str(library.host.erasers))
+    assert library.names() == ["pets/cat"]
 
 
 @pytest.fixture
