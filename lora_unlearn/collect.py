@@ -48,7 +48,7 @@ def collect(source: Path, target: Path) -> Collected:
     members = HEADS.of(files)
     if not members:
         raise UnlearnError(
-            f"There are no erasers in {source} that are not here already; name a folder that erase --concepts has written."
+            f"There are no erasers in {source} that are not here already; name one that erase --concepts has written."
         )
     paths, left_out = list[Path](), dict[str, list[str]]()
     for member in members:

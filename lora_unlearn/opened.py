@@ -108,12 +108,12 @@ def open_set(
     marks = set[str]()
     for member in members:
         reason = unfit(member, family) or ("the same eraser under another name" if member.mark in marks else "")
-        marks.add(member.mark)
         try:
             if not reason:
                 adapter = LOADED.read(member.path)
                 check(adapter)
                 used.append(member)
+                marks.add(member.mark)
                 erasers.append(Eraser(adapter, strength, mode))
         except UnlearnError as error:
             reason = str(error)

@@ -31,7 +31,7 @@ def hundred(adapter, tmp_path):
     for group, count in GROUPS.items():
         for number in range(count):
             name = f"{'Van Dyck' if number % 10 == 0 else 'thing'} {number}"
-            replace(adapter, concept=Concept(name)).save(tmp_path / group / f"{group[:3]}{number}.safetensors")
+            replace(adapter, concept=Concept(name, also=(f"{group} {name}",))).save(tmp_path / group / f"{group[:3]}{number}.safetensors")
     save_file({"a": torch.zeros(2)}, tmp_path / "ordinary.safetensors")
     adapter.save(tmp_path / "trash" / "gone.safetensors")
     adapter.save(tmp_path / ".hidden" / "gone.safetensors")
@@ -91,7 +91,7 @@ def test_one_bad_file_leaves_the_others_at_work(adapter, tmp_path):
     replace(adapter, partial=True).save(tmp_path / "half.safetensors")
     whole = (tmp_path / "good.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
-    (tmp_path / "nan.safetensors").write_bytes(whole[:-2] + b"\xff\xff")
+    (tmp_path / "a nan.safetensors").write_bytes(whole[:-2] + b"\xff\xff")
     opened = open_set(folder_members(tmp_path), "demo")
     assert names(opened.members) == ["good"] and len(opened.erasers) == 1
     on, *left = opened.lines()
@@ -100,7 +100,7 @@ def test_one_bad_file_leaves_the_others_at_work(adapter, tmp_path):
         ("other", "made for sd1, the loaded model is demo"),
         ("half", "its training was not finished"),
         ("cut", "no complete safetensors file"),
-        ("nan", "NaN or infinity"),
+        ("a nan", "NaN or infinity"),
     ):
         assert any(line.startswith(f"left out: {name} (") and reason in line for line in left)
     with pytest.raises(UnlearnError, match=r"None of the set's 5 erasers can be used .*sd2"):
