@@ -109,24 +109,26 @@ def choice_inputs() -> list[Any]:
     ]
 
 
-def files() -> list[tuple[str, Path]]:
-    """The names and paths of all LoRA files that the host lists."""
-    listed = [name for name in folder_paths.get_filename_list("loras") if name.endswith(SUFFIX)]
-    found = [
-        (name.replace(os.sep, "/").removesuffix(SUFFIX), folder_paths.get_full_path("loras", name)) for name in listed
-    ]
-    return [(name, Path(path)) for name, path in found if path and counts(name)]
+def files(start: str = "") -> list[tuple[str, Path]]:
+    """The names and paths of the LoRA files that the host lists, of those whose names begin so; without that part."""
+    listed = {
+        name.replace(os.sep, "/").removesuffix(SUFFIX): name
+        for name in folder_paths.get_filename_list("loras")
+        if name.endswith(SUFFIX)
+    }
+    named = [(shown, own) for shown, own in listed.items() if shown.startswith(start) and counts(shown)]
+    found = [(shown.removeprefix(start), folder_paths.get_full_path("loras", own)) for shown, own in named]
+    return [(shown, Path(path)) for shown, path in found if path]
 
 
 def folders() -> list[str]:
     """Everything, and each folder that erasers lie in."""
-    return [EVERYTHING, *folders_of(HEADS.of(files()))]
+    return [EVERYTHING, *folders_of([member for member in HEADS.of(files()) if not member.problem])]
 
 
 def members_in(folder: str) -> list[Member]:
     """The erasers in a folder and the folders in it; their names begin below it."""
-    start = "" if folder == EVERYTHING else f"{folder}/"
-    return HEADS.of((name.removeprefix(start), path) for name, path in files() if name.startswith(start))
+    return HEADS.of(files("" if folder == EVERYTHING else f"{folder}/"))
 
 
 def opened_for(model: Any, members: list[Member], strength: float, gate: str) -> Opened:

@@ -31,7 +31,9 @@ def hundred(adapter, tmp_path):
     for group, count in GROUPS.items():
         for number in range(count):
             name = f"{'Van Dyck' if number % 10 == 0 else 'thing'} {number}"
-            replace(adapter, concept=Concept(name, also=(f"{group} {name}",))).save(tmp_path / group / f"{group[:3]}{number}.safetensors")
+            replace(adapter, concept=Concept(name, also=(f"{group} {name}",))).save(
+                tmp_path / group / f"{group[:3]}{number}.safetensors"
+            )
     save_file({"a": torch.zeros(2)}, tmp_path / "ordinary.safetensors")
     adapter.save(tmp_path / "trash" / "gone.safetensors")
     adapter.save(tmp_path / ".hidden" / "gone.safetensors")

@@ -239,7 +239,7 @@ def test_a_file_with_garbled_metadata_is_a_sentence(library, eraser, case, refus
     values = garbled(eraser, **HOSTILE[case])
     write_safetensors(library.path("evil"), to_stock(eraser.lora, "demo"), {"lora_unlearn": json.dumps(values)})
     refused(library.load, "evil")
-    assert part("panels").erasers(library.entries())
+    assert part("lists").erasers(library.entries())
     assert "cat" in library.names()
     assert case == "modules" or "evil" not in library.names()  # which tensors there are its head does not say
 
