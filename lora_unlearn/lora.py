@@ -143,16 +143,26 @@ class _Forward:
         target.linear.forward = self  # type: ignore[method-assign,assignment]
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        base = self.plain(x, *args, **kwargs)
-        if self.lora.row_scale is None or not self.live:
-            return base
+        below: Callable[..., Tensor] = self
+        while isinstance(below, _Forward) and (below.lora.row_scale is None or not below.live):
+            below = below.plain  # one after the other: a thousand silent ones within each other are too many calls
+        if not isinstance(below, _Forward) or below.lora.row_scale is None:
+            return below(x, *args, **kwargs)
+        return below.added(below.plain(x, *args, **kwargs), x, below.lora.row_scale)
+
+    def added(self, base: Tensor, x: Tensor, rows: Tensor) -> Tensor:
+        """The layer's own result (..., out) for inputs (..., in) with the residual of the rows that are switched on.
+
+        Raises:
+            UnlearnError: if the network has other rows than those that were switched on.
+        """
         self.lora.heard = True
-        if len(self.lora.row_scale) not in (1, len(x)):
+        if len(rows) not in (1, len(x)):
             raise UnlearnError(
-                f"Another extension gives the network {len(x)} prompts for {len(self.lora.row_scale)} rows (attention "
+                f"Another extension gives the network {len(x)} prompts for {len(rows)} rows (attention "
                 "couple does), so erasers cannot tell whose is whose; take one of the two off."
             )
-        scale = self.lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
+        scale = rows.to(x).view(-1, *[1] * (x.ndim - 1))
         residual = self.layer(x) * scale
         if self.target.rows == slice(None):
             return base + residual

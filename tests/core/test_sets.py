@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lora_unlearn import Adapter, Concept, Gate, Settings, UnlearnError
+from lora_unlearn.denoiser import Target
 from lora_unlearn.lora import Lora, LoraLayer
 from lora_unlearn.opened import LOADED, Loaded, folder_members, open_set
 from lora_unlearn.sets import HEADS, Choice, digest, files_in, groups_of, pinned, searched, sets_of, unpinned, words_for
@@ -177,3 +178,18 @@ def test_memory_is_bounded(hundred):
     loaded = Loaded(3 * paths[0].stat().st_size)
     first = [loaded.read(path) for path in paths]
     assert loaded.read(paths[-1]) is first[-1] and loaded.read(paths[0]) is not first[0]
+
+
+def test_a_thousand_attached_erasers_leave_a_layer_as_it_was_and_one_can_speak(adapter):
+    linear = torch.nn.Linear(80, 64)
+    (name, layer), x = next(adapter.lora.items()), torch.randn(3, 80)
+    plain = linear(x)
+    loras = [Lora({name: layer}) for _ in range(1000)]
+    attached = [lora.attach({name: Target(linear)}) for lora in loras]
+    assert torch.equal(linear(x), plain)
+    with loras[500].rows(torch.tensor([0.0, 1.0, 0.0])):
+        changed = linear(x)
+    assert torch.equal(changed[::2], plain[::2]) and torch.allclose(changed[1], plain[1] + layer(x[1]), atol=1e-5)
+    for attachment in attached:
+        attachment.detach()
+    assert "forward" not in linear.__dict__
