@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from lora_unlearn import UnlearnError
+from lora_unlearn.sets import TRASH
 
 from . import compat, panels
 from .studio import Studio
@@ -48,7 +49,8 @@ class Deleting:
         """Before anything happens."""
         try:
             self.studio.check_idle(chosen)
-            name = self.studio.library.existing(chosen).stem
+            library = self.studio.library
+            name = library.name(library.existing(chosen))
         except UnlearnError as error:
             return [compat.html(panels.note(str(error))), *_shown("", "")]
         return [compat.html(panels.note(f"Delete the eraser {name!r}?")), *_shown(name, "")]
@@ -65,7 +67,8 @@ class Deleting:
         """Move the eraser that was asked about to the trash; nothing is chosen then."""
         try:
             self.studio.check_idle(meant)
-            gone = self.studio.library.trash(meant).stem
+            library = self.studio.library
+            gone = library.name(library.trash(meant)).removeprefix(f"{TRASH}/")
         except UnlearnError as error:
             return [*self.view(meant, str(error), self.note), *_shown("", "")]
         return [*self.view(None, f"Deleted {meant!r}.", self.note, good=True), *_shown("", gone)]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lora_unlearn import Adapter, Concept, UnlearnError
-from lora_unlearn.adapter import KEY, parse_metadata
-from lora_unlearn.files import file_name, inside, read_metadata, write_safetensors
+from lora_unlearn.collect import Collected, collect
+from lora_unlearn.files import file_name, inside, write_safetensors
 from lora_unlearn.formats import save_peft, to_diffusers, to_stock
 from lora_unlearn.join import concepts_of, joined
+from lora_unlearn.sets import HEADS, SUFFIX, TRASH, Choice, Member, files_in, groups_of, searched, sets_of, words_for
 from lora_unlearn.written import Written, check_replaceable, marked, written_for
 
+from .entries import Entry, entry_of
 from .host import Host
 
-SUFFIX = ".safetensors"
-TRASH = "trash"
 TITLE = "modelspec.title"
 ELSEWHERE = "choose another name"
 FORMATS = ("kohya", "diffusers", "peft")
@@ -28,33 +27,16 @@ MOST_AVOIDED = 50
 """How many of the erasers that are there a new one heeds."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An eraser in the list.
+class Library:
+    """The erasers of a host.
 
     Attributes:
-        name: of its file, without the ending.
-        concept, family: as its metadata say; "" where they can't be read.
-        partial: its training was interrupted.
-        size: bytes.
-        changed: seconds since the epoch.
-        problem: why it can't be used, in a sentence; "" if it can.
+        off: groups that are switched off, "" for the erasers in none.
     """
-
-    name: str
-    concept: str = ""
-    family: str = ""
-    partial: bool = False
-    size: int = 0
-    changed: float = 0.0
-    problem: str = ""
-
-
-class Library:
-    """The erasers of a host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.off: set[str] = set()
 
     def path(self, name: str | None) -> Path:
         """Where an eraser of that name is, or would be.
@@ -64,7 +46,17 @@ class Library:
         """
         if not name or not name.strip():
             raise UnlearnError("No eraser is selected; choose one in the list first.")
-        return inside(self.host.erasers, f"{name.strip().removesuffix(SUFFIX)}{SUFFIX}")
+        *groups, file = f"{name.strip().removesuffix(SUFFIX)}{SUFFIX}".split("/")
+        folder = self.host.erasers
+        for group in groups:
+            folder = inside(folder, group)
+            if group == TRASH or folder.is_symlink():
+                raise UnlearnError(f"{group!r} can't be a group; it is a link, or the folder of deleted erasers.")
+        return inside(folder, file)
+
+    def name(self, path: Path) -> str:
+        """What an eraser's file is called here."""
+        return path.relative_to(self.host.erasers).as_posix().removesuffix(SUFFIX)
 
     def existing(self, name: str | None) -> Path:
         """The file of an eraser that is there.
@@ -74,7 +66,7 @@ class Library:
         """
         path = self.path(name)
         if not path.is_file() or path.is_symlink():
-            raise UnlearnError(f"There is no eraser {path.stem!r} any more; choose another one.")
+            raise UnlearnError(f"There is no eraser {self.name(path)!r} any more; choose another one.")
         return path
 
     def load(self, name: str | None) -> Adapter:
@@ -86,11 +78,55 @@ class Library:
         return Adapter.load(self.existing(name))
 
     def entries(self) -> list[Entry]:
-        """All files in the folder, the latest first; those that are no erasers say why."""
-        folder = self.host.erasers
-        paths = [path for path in folder.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink()]
-        found = [_entry(path) for path in paths if not path.name.startswith(".")]
+        """All files in the folder and its groups, the latest first; those that are no erasers say why."""
+        found = [entry_of(HEADS.read(name, path)) for name, path in self._files()]
         return sorted(found, key=lambda entry: (-entry.changed, entry.name))
+
+    def found(self, text: str) -> list[Entry]:
+        """Those entries that a search finds, in the same order."""
+        if not text.strip():
+            return self.entries()
+        names = {member.name for member in searched(self.members(), text)}
+        return [entry for entry in self.entries() if entry.name in names]
+
+    def _files(self) -> list[tuple[str, Path]]:
+        return [(name, path) for name, path in files_in(self.host.erasers) if not path.is_symlink()]
+
+    def members(self) -> list[Member]:
+        """The erasers as a set."""
+        return HEADS.of(self._files())
+
+    def switched_on(self) -> str:
+        """The words for all erasers of the groups that are on: "*", "*, -artists/*", or "" for none."""
+        groups = groups_of(self.members())
+        return words_for(groups, [group for group in groups if group not in self.off])
+
+    def offered(self) -> list[str]:
+        """What can be chosen to draw with: what is on, all, all in a group, each finished eraser."""
+        members = self.members()
+        names = [entry.name for entry in self.entries() if not entry.problem]
+        return list(dict.fromkeys([*filter(None, [self.switched_on()]), *sets_of(members), *names]))
+
+    def take_in(self, folder: str) -> Collected:
+        """Copy the erasers of a folder elsewhere into groups here.
+
+        Raises:
+            UnlearnError: if it holds none, or can't be read.
+        """
+        found = collect(Path(folder.strip()).expanduser(), self.host.erasers)
+        for path in found.paths:
+            self.host.changed(path)
+        return found
+
+    def chosen(self, words: str) -> list[Member]:
+        """Those of the erasers that words mean, as `lora_unlearn.sets` says; a name means the eraser of that name.
+
+        Raises:
+            UnlearnError: if there are none.
+        """
+        if "*" not in words:
+            return [HEADS.read(words, self.existing(words))]
+        return Choice.of(words).of_all(self.members())
 
     def names(self) -> list[str]:
         """The names of all usable erasers, the latest first."""
@@ -126,11 +162,11 @@ class Library:
             raise UnlearnError("The new name is empty; type one.")
         target = self.path(new)
         if target.exists():
-            raise UnlearnError(f"There is an eraser {target.stem!r} already; choose another name.")
+            raise UnlearnError(f"There is an eraser {self.name(target)!r} already; choose another name.")
         _move(path, target)
         self.host.changed(path)
         self.host.changed(target)
-        return target.stem
+        return self.name(target)
 
     def trash(self, name: str | None) -> Path:
         """Move an eraser to the trash folder beside the others; returns where it is now.
@@ -139,7 +175,7 @@ class Library:
             UnlearnError: if it is not there, or can't be moved.
         """
         path = self.existing(name)
-        target = _free(path.parent / TRASH / path.name)
+        target = _free(self.host.erasers / TRASH / path.relative_to(self.host.erasers))
         _move(path, target)
         self.host.changed(path)
         return target
@@ -148,18 +184,18 @@ class Library:
         """Take an eraser out of the trash again; returns its name, another one where its own is taken by now.
 
         Args:
-            name: of its file in the trash, as `trash` gives it, without the ending.
+            name: of its file below the trash, without the ending.
 
         Raises:
             UnlearnError: if it is not there, or can't be moved.
         """
-        path = inside(self.host.erasers / TRASH, f"{name or 'eraser'}{SUFFIX}")
+        path = self.host.erasers / TRASH / self.path(name or "eraser").relative_to(self.host.erasers)
         if not name or not path.is_file() or path.is_symlink():
             raise UnlearnError(f"There is no eraser {name!r} in the trash any more; it can't be brought back.")
-        target = _free(self.host.erasers / path.name)
+        target = _free(self.path(name))
         _move(path, target)
         self.host.changed(target)
-        return target.stem
+        return self.name(target)
 
     def export(self, name: str | None, new: str, kind: str = "kohya") -> Path:
         """Write an eraser where the host looks for LoRA files; returns the file (for peft the folder).
@@ -171,7 +207,7 @@ class Library:
         if adapter.partial:
             raise UnlearnError(f"The training of {name!r} was not finished; press Resume before you export it.")
         written = written_for("eraser" if kind == "kohya" else kind, adapter)
-        path = self._place(new.strip() or f"erase {name}", kind, written)
+        path = self._place(new.strip() or f"erase {PurePosixPath(name or '').name}", kind, written)
         title = {"format": "pt", TITLE: adapter.metadata()[TITLE]}
         if kind == "kohya":
             adapter.save(path)
@@ -206,23 +242,6 @@ class Library:
             raise UnlearnError(f"{path.name} in {path.parent} is a link to another place; {ELSEWHERE}.")
         check_replaceable(path, written, remedy=ELSEWHERE)
         return path
-
-
-def _entry(path: Path) -> Entry:
-    """What the head of a file says; reads no tensors."""
-    try:
-        status, metadata = path.stat(), read_metadata(path)
-        if KEY not in metadata:
-            return Entry(path.stem, problem=f"{path.name} is not one of our erasers; move it to another folder.")
-        values = parse_metadata(metadata, path)
-    except UnlearnError as error:
-        return Entry(path.stem, problem=str(error))
-    except OSError as error:
-        return Entry(path.stem, problem=f"{path.name} could not be read ({error.strerror}).")
-    return Entry(
-        path.stem, values["concept"]["name"], values["family"], values.get("partial") is True,
-        status.st_size, status.st_mtime,
-    )  # fmt: skip
 
 
 def _free(path: Path) -> Path:

@@ -10,11 +10,13 @@ import gradio as gr
 
 from lora_unlearn import UnlearnError
 from lora_unlearn.merging import MERGES
+from lora_unlearn.sets import groups_of
 
-from . import compat, panels
+from . import compat, lists, panels
 from .deleting import Deleting
 from .library import FORMATS
 from .studio import Studio
+from .switches import LOOSE, Switches
 from .trying import TryField
 from .words import INFO
 
@@ -29,6 +31,7 @@ class LibraryPage:
 
     def __init__(self, studio: Studio) -> None:
         self.studio, self.library = studio, studio.library
+        self.switches = Switches(self.library)
         self.table = gr.HTML(elem_id="lora_unlearn_table")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
@@ -45,6 +48,7 @@ class LibraryPage:
                 self.deleting = Deleting(studio)
                 self._exporting()
                 self._merging()
+                self.switches.loading()
             with gr.Column(scale=3, min_width=320):
                 self.trying = TryField(studio, "library_try")
                 self.details = gr.HTML(elem_id="lora_unlearn_details")
@@ -86,12 +90,12 @@ class LibraryPage:
     @property
     def every(self) -> list[Any]:
         """What each action may change, in the order of `view`."""
-        return [*self.places, self.table, self.chosen, self.parts, self.details]
+        return [*self.places, *self.switches.every, self.table, self.chosen, self.parts, self.details]
 
     @property
     def places(self) -> list[Any]:
         """Where sentences may stand."""
-        return [self.note, self.written, self.programmed, self.joined]
+        return [self.note, self.written, self.programmed, self.joined, self.switches.loaded]
 
     def connect(self, blocks: gr.Blocks, shown: Any) -> None:
         """Connect every event; `shown` is the page's own tab."""
@@ -99,6 +103,7 @@ class LibraryPage:
         compat.on(blocks.load, self.look, [chosen], every)
         compat.on(shown.select, self.look, [chosen], every)
         compat.on(chosen.change, self.inspect, [chosen], [self.details])
+        self._connect_switches()
         compat.on(chosen.change, lambda: compat.html(""), None, [self.trying.answer])
         self.trying.connect([chosen], lambda chosen: chosen)
         compat.on(self.rename.click, self._rename, [chosen, self.name], every)
@@ -114,6 +119,32 @@ class LibraryPage:
         ):
             compat.on(button.click, self._begin(begin), [chosen], every)
 
+    def _connect_switches(self) -> None:
+        own, shown = self.switches, [self.switches.groups, self.switches.told, self.table]
+        compat.on(own.search.change, self._search, [own.search], [self.table, self.chosen])
+        compat.on(own.groups.input, self._switch, [own.groups, own.search], shown)
+        compat.on(own.all_on.click, lambda text: self._switch_all(True, text), [own.search], shown)
+        compat.on(own.all_off.click, lambda text: self._switch_all(False, text), [own.search], shown)
+        compat.on(own.load.click, self._take_in, [self.chosen, own.folder], self.every)
+
+    def _search(self, text: str | None) -> Updates:
+        entries = self.library.found(text or "")
+        names = [entry.name for entry in entries if not entry.problem]
+        return [gr.update(value=lists.erasers(entries, self.library.off)), gr.update(choices=names)]
+
+    def _switch(self, on: list[str] | None, text: str | None) -> Updates:
+        self.switches.switch(on)
+        table = lists.erasers(self.library.found(text or ""), self.library.off)
+        return [gr.update(value=on or []), compat.html(self.switches.said()), gr.update(value=table)]
+
+    def _switch_all(self, on: bool, text: str | None) -> Updates:
+        groups = [group or LOOSE for group in groups_of(self.library.members())]
+        return self._switch(groups if on else [], text)
+
+    def _take_in(self, chosen: str | None, folder: str | None) -> Updates:
+        sentence, good = self.switches.take_in(folder)
+        return self.view(chosen, sentence, self.switches.loaded, good)
+
     def look(self, chosen: str | None) -> Updates:
         """The list as it is now; the latest eraser is chosen where none is."""
         return self.view(chosen or next(iter(self.library.names()), None))
@@ -126,7 +157,8 @@ class LibraryPage:
         said = [compat.html(panels.note(sentence, good) if each is place else "") for each in self.places]
         return [
             *said,
-            gr.update(value=panels.erasers(entries)),
+            *self.switches.view(),
+            gr.update(value=lists.erasers(entries, self.library.off)),
             gr.update(choices=names, value=chosen),
             gr.update(choices=names),
             gr.update(value=self.details_of(chosen)),
@@ -182,7 +214,7 @@ class LibraryPage:
         return self._said(chosen, self.joined, act)
 
     def _resume(self, chosen: str | None) -> None:
-        self.studio.resume(self.library.existing(chosen).stem)
+        self.studio.resume(self.library.name(self.library.existing(chosen)))
 
     def _begin(self, begin: Callable[[str | None], None]) -> Callable[[str | None], Iterator[Updates]]:
         """A handler that begins a job, shows where it is, and at its end what it left."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lora_unlearn import Adapter, Picture
 from lora_unlearn.describe import describe, gate_details, gate_promise
 from lora_unlearn.estimate import duration
-from lora_unlearn.report import Card, Reading, cards, cost_line, readout_bars, training_curve
+from lora_unlearn.report import Card, Reading, cards, cost_line, notable, readout_bars, training_curve, verdict_lines
 from lora_unlearn.report.cards import key
 from lora_unlearn.report.markup import Html, Part, picture, table, tag
+from lora_unlearn.report.readout import NOTABLE
 from lora_unlearn.tried import Tried
 
 from . import words
-from .library import Entry
 from .state import Pair, State
 
 LOOK = Path(__file__).with_name("look.css")
@@ -227,39 +226,27 @@ def _spent(found: Sequence[Picture]) -> tuple[float, float]:
     return sum(shown.evaluations or 0 for shown in found), sum(shown.extra for shown in found)
 
 
-def decisions(adapter: Adapter, found: Sequence[Picture]) -> str:
-    """What the gate decided for freshly drawn pictures."""
-    readings = [
-        Reading(number, 0, adapter.concept.name, shown.decisions[0])
+def decisions(concepts: Sequence[str], found: Sequence[Picture]) -> str:
+    """What the gates decided for freshly drawn pictures; of many erasers those that are open are named."""
+    every = [
+        Reading(number, 0, concept, decision)
         for number, shown in enumerate(found, 1)
-        if shown.decisions
+        for concept, decision in zip(concepts, shown.decisions, strict=False)
     ]
-    if not readings:
+    if not every:
         return ""
+    few = len(concepts) <= NOTABLE
+    said = verdicts(every) if few else tag("ul", [tag("li", line) for line in verdict_lines(every)])
     return box(
-        tag("h3", "What the gate decided"),
-        verdicts(readings),
-        folded(readout_bars(readings), tag("p", _sentence(cost_line(*_spent(found))), class_="soft")),
+        tag("h3", "What the gate decided" if len(concepts) == 1 else "What the gates decided"),
+        said,
+        folded(readout_bars(notable(every)), tag("p", _sentence(cost_line(*_spent(found))), class_="soft")),
     )
 
 
 def expected(text: str) -> str:
     """The estimate, in a line."""
     return box(tag("p", text, class_="soft"))
-
-
-def erasers(entries: Sequence[Entry]) -> str:
-    """The library as a table."""
-    if not entries:
-        return box(tag("div", tag("p", "There are no erasers yet. Make one on the page Erase."), class_="empty"))
-    usable = [
-        [entry.name, f"erases {entry.concept}", entry.family, "not finished" if entry.partial else "ready",
-         f"{entry.size / 1000:.0f} kB", time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.changed))]
-        for entry in entries if not entry.problem
-    ]  # fmt: skip
-    strange = [tag("p", entry.problem, class_="soft") for entry in entries if entry.problem]
-    shown = table(["eraser", "what it does", "model", "state", "size", "changed"], usable) if usable else None
-    return box(shown, strange)
 
 
 def inspected(adapter: Adapter) -> str:

@@ -89,8 +89,8 @@ class Studio(Jobs):
         Raises:
             UnlearnError: if it is not there, or another job is under way.
         """
-        path = self.library.existing(name)
-        self._start(f"Calibrating {path.stem}", path.stem, lambda job: work.calibrate(job, path.stem))
+        own = self.library.name(self.library.existing(name))
+        self._start(f"Calibrating {own}", own, lambda job: work.calibrate(job, own))
 
     def show(self, name: str | None, pictures: int = 2) -> None:
         """Draw before and after for an eraser.
@@ -98,8 +98,8 @@ class Studio(Jobs):
         Raises:
             UnlearnError: if it is not there, or another job is under way.
         """
-        path = self.library.existing(name)
-        self._start(f"Drawing with {path.stem}", path.stem, lambda job: work.show(job, path.stem, pictures))
+        own = self.library.name(self.library.existing(name))
+        self._start(f"Drawing with {own}", own, lambda job: work.show(job, own, pictures))
 
     def gauge(self, order: Order) -> None:
         """Measure what a training takes on this machine.

@@ -45,6 +45,10 @@ INFO = {
     "merging": "stack adds up all that they do, for several things. Of one thing erased several times, soup takes the "
     "mean and negmerge the mean of what all agree on. ties drops small changes and dare random ones.",
     "export": "An ordinary LoRA file, in the folder where this program looks for them.",
+    "search": "Part of a name, a concept or a group.",
+    "groups": "Each folder among the erasers is a group. Rename an eraser to artists/monet to put it into artists.",
+    "folder": "Its erasers are copied here: the folders in it become groups, loose files a group of the folder's name.",
+    "draw_eraser": "One of them, or a set: * is all, artists/* all in a group, *, -artists/* all but these.",
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""

@@ -156,7 +156,7 @@ def _concept(add: Parser) -> None:
         "--concepts",
         type=place,
         metavar="FILE",
-        help="a list, one a line, with more about it behind tabs (also=kitten,tomcat); --out is then a folder",
+        help="a list, one a line, more of it behind tabs (also=kitten,tomcat; group=artists); --out is then a folder",
     )
     add.add_argument(
         "--joint", action="store_true", help="of a list: also write all of them as one LoRA, without a gate"
@@ -274,6 +274,22 @@ def _generate(add: Parser) -> None:
         metavar="FILE[:STRENGTH]",
         help="an eraser (may be repeated); strength 0 is off, 1 (the default) the plain LoRA",
     )
+    add.add_argument(
+        "--erasers",
+        type=place,
+        action="append",
+        default=[],
+        metavar="FOLDER[:STRENGTH]",
+        help="all erasers in a folder and the folders in it, as erase --concepts writes them (may be repeated)",
+    )
+    for name, does in (("only", "use"), ("without", "leave out")):
+        add.add_argument(
+            f"--{name}",
+            type=words,
+            default="",
+            metavar="WORDS",
+            help=f"of --erasers {does} these: files, concepts or folders, separated by commas: cat, van*, artists",
+        )
     add.add_argument(
         "--prompt", type=words, action="extend", nargs="+", required=True, help="what to draw (one or more)"
     )

@@ -13,6 +13,7 @@ from .calibrate_eraser import CalibrateEraser
 from .demo_checkpoint import DemoCheckpoint
 from .erase_concept import EraseConcept
 from .eraser_files import ExportEraser, LoadEraser
+from .eraser_folder import EraserFolder
 from .eraser_stack import EraserStack
 from .gate_readout import GateReadout
 from .inspect_eraser import InspectEraser
@@ -28,6 +29,7 @@ NODES: list[type[io.ComfyNode]] = [
     TrainEraser,
     ApplyEraser,
     EraserStack,
+    EraserFolder,
     LoadEraser,
     ExportEraser,
     TryPrompt,

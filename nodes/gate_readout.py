@@ -62,11 +62,11 @@ class GateReadout(io.ComfyNode):
         """Read and draw."""
         if latent is None and images is None:
             raise UnlearnError("Connect the sampler's latent, or the pictures made of it, to Gate Read-out.")
-        from ..lora_unlearn.report import readout_chart
+        from ..lora_unlearn.report import notable, readout_chart
 
         found = made_by(model, latent)
         text = IDLE if found is None else "\n".join(found.lines())
-        chart = to_image(readout_chart([] if found is None else found.readings()))
+        chart = to_image(readout_chart([] if found is None else notable(found.readings())))
         passed = ExecutionBlocker(None) if latent is None else latent
         return io.NodeOutput(passed, text, chart, ui=shown(cls, text, chart))
 
@@ -93,12 +93,12 @@ class Found:
 
     def lines(self) -> list[str]:
         """The same in words, then the cost, then the numbers."""
-        from ..lora_unlearn.report import cost_line
+        from ..lora_unlearn.report import cost_line, notable, verdict_lines
 
         found = self.readings()
-        said = [f"{reading.label}: {reading.words}" for reading in found]
+        said = verdict_lines(found)
         cost = cost_line(*(sum(getattr(each, name) for each in self.pictures) for name in ("evaluations", "extra")))
-        numbers = [f"details, {reading.label}: {reading.details}" for reading in found if reading.details]
+        numbers = [f"details, {reading.label}: {reading.details}" for reading in notable(found) if reading.details]
         return [*([] if self.exact else [LATEST]), *said, cost, *numbers]
 
 

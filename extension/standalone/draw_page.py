@@ -9,11 +9,14 @@ import gradio as gr
 from PIL import Image
 
 from lora_unlearn import Eraser, Sampling, UnlearnError, denoiser_for
-from lora_unlearn.guidance import STRENGTH, STRONGEST
+from lora_unlearn.guidance import STRENGTH, STRONGEST, Mode
+from lora_unlearn.opened import open_set
+from lora_unlearn.sets import EVERY
 
-from .. import compat, panels
+from .. import compat, lists, panels
 from ..orders import number, seed_of
 from ..studio import LONGEST_PROMPT, Studio
+from ..words import INFO
 from ..work import SHEET, fitting
 from .drawing import Drawing, Drawn
 from .host import PipelineHost
@@ -37,8 +40,9 @@ class DrawPage:
             with gr.Column(scale=2, min_width=300):
                 prompts = self._prompts()
                 self.eraser = gr.Dropdown(
-                    [NONE], value=NONE, label="Eraser", allow_custom_value=True, elem_id="lora_unlearn_draw_eraser"
-                )
+                    [NONE], value=NONE, label="Eraser", info=INFO["draw_eraser"], allow_custom_value=True,
+                    elem_id="lora_unlearn_draw_eraser",
+                )  # fmt: skip
                 self._buttons()
                 inputs = [*prompts, self.eraser, *self._ways(), *self._sampling()]
             with gr.Column(scale=3, min_width=320):
@@ -91,8 +95,9 @@ class DrawPage:
 
     def refresh(self, chosen: str | None) -> Any:
         """The erasers that there are."""
-        names = [NONE, *self.studio.library.names()]
-        return gr.update(choices=names, value=chosen if chosen in names else NONE)
+        names = [NONE, *self.studio.library.offered()]
+        known = chosen in names or "*" in (chosen or "")
+        return gr.update(choices=names, value=chosen if known else NONE)
 
     def begin(self, *values: Any) -> Iterator[Updates]:
         """Draw and show how far it is, or say in a sentence why not; older pictures go."""
@@ -149,15 +154,21 @@ class DrawPage:
         sampling = Sampling(
             number(steps, "number of steps", 1, 100, whole=True), number(scale, "guidance", 1, 20), negative or ""
         )
-        eraser = self._chosen(name, number(strength, "strength", 0, STRONGEST), gate)
-        return Drawn(prompt, [first + index for index in range(pictures)], sampling, eraser)
+        erasers, said = self._chosen(name, number(strength, "strength", 0, STRONGEST), gate)
+        return Drawn(prompt, [first + index for index in range(pictures)], sampling, erasers, said)
 
-    def _chosen(self, name: str | None, strength: float, gate: str) -> Eraser | None:
+    def _chosen(self, name: str | None, strength: float, gate: str) -> tuple[list[Eraser], list[str]]:
+        """The erasers of a name, or of a set's words, and what to tell of a set."""
         if not name or name == NONE:
-            return None
+            return [], []
         if gate not in GATES:
             raise UnlearnError(f"There is no gate mode {str(gate)[:40]!r}; choose one of {', '.join(GATES)}.")
-        return Eraser(self.studio.library.load(name), strength, gate)  # type: ignore[arg-type]
+        mode: Mode = gate  # type: ignore[assignment]
+        if EVERY not in name:
+            return [Eraser(self.studio.library.load(name), strength, mode)], []
+        family = denoiser_for(self.host.pipe).family
+        opened = open_set(self.studio.library.chosen(name), family, strength, mode)
+        return opened.erasers, opened.lines()
 
 
 def _buttons(running: bool, stopping: bool = False) -> Updates:
@@ -166,8 +177,9 @@ def _buttons(running: bool, stopping: bool = False) -> Updates:
 
 
 def _told(asked: Drawn) -> str:
-    """What the gate decided for the pictures that are there."""
-    return panels.decisions(asked.eraser.adapter, asked.pictures) if asked.eraser else ""
+    """What the gates decided for the pictures that are there."""
+    concepts = [eraser.adapter.concept.name for eraser in asked.erasers if eraser.strength != 0]
+    return panels.decisions(concepts, asked.pictures) + lists.listed(asked.said)
 
 
 def gallery(asked: Drawn) -> list[tuple[Image.Image, str]]:

@@ -22,14 +22,16 @@ class Drawn:
     Attributes:
         prompt, seeds: what is drawn.
         sampling: steps, guidance and so on.
-        eraser: at work meanwhile, if any.
+        erasers: at work meanwhile.
+        said: what to tell of them: how many are on, what was left out.
         pictures: those that are there, in the order of the seeds.
     """
 
     prompt: str
     seeds: Sequence[int]
     sampling: Sampling
-    eraser: Eraser | None = None
+    erasers: Sequence[Eraser] = ()
+    said: Sequence[str] = ()
     pictures: list[Picture] = field(default_factory=list)
 
 
@@ -53,7 +55,6 @@ class Drawing(Jobs):
         self._start("Drawing", "", lambda work: self._draw(work, asked))
 
     def _draw(self, work: Work, asked: Drawn) -> End:
-        erasers = [asked.eraser] if asked.eraser else []
         steps = asked.sampling.steps
         total = steps * len(asked.seeds)
 
@@ -64,6 +65,6 @@ class Drawing(Jobs):
             for number, seed in enumerate(asked.seeds):
                 work.step_or_stop("steps", number * steps, total)
                 with lent.stepping(step(number * steps)):
-                    asked.pictures += lent.draw([asked.prompt], [seed], asked.sampling, erasers)
+                    asked.pictures += lent.draw([asked.prompt], [seed], asked.sampling, asked.erasers)
         work.step("steps", total, total)
         return {"message": ""}

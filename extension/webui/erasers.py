@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -10,13 +9,8 @@ import torch
 from modules import paths, shared
 
 from lora_unlearn import Adapter, UnlearnError
-from lora_unlearn.adapter import KEY, parse_metadata
-from lora_unlearn.files import read_metadata
-
-SUFFIX = ".safetensors"
-KEPT = 8
-"""Erasers that stay in memory."""
-Stamp = tuple[int, int]
+from lora_unlearn.opened import LOADED
+from lora_unlearn.sets import HEADS, SUFFIX, Choice, Member, files_in, sets_of
 
 
 def folder() -> Path:
@@ -39,19 +33,31 @@ class Shelf:
 
     def __init__(self, folders: Callable[[], list[Path]]) -> None:
         self.folders = folders
-        self._known: dict[Path, tuple[Stamp, bool]] = {}
-        self._loaded: dict[Path, tuple[Stamp, Adapter]] = {}
-        self._lock = threading.Lock()  # the page and the API ask from threads of their own
+
+    def members(self) -> list[Member]:
+        """All erasers as a set, those that can't be used included."""
+        found = {name: path for place in self.folders() for name, path in files_in(place) if _offered(name)}
+        return HEADS.of(found.items())
 
     def names(self) -> list[str]:
         """The names of all erasers, in their order."""
-        found = set()
-        for place in self.folders():
-            for path in place.rglob(f"*{SUFFIX}") if place.is_dir() else ():
-                name = path.relative_to(place).with_suffix("").as_posix()
-                if _offered(name) and self.is_eraser(path):
-                    found.add(name)
-        return sorted(found)
+        return sorted(member.name for member in self.members() if _finished(member))
+
+    def offered(self) -> list[str]:
+        """What the accordion offers: all, all in each folder, each eraser."""
+        usable = [member for member in self.members() if _finished(member)]
+        return [*sets_of(usable), *sorted(member.name for member in usable)]
+
+    def chosen(self, words: str) -> list[Member]:
+        """Those of the erasers that a set's words mean.
+
+        Raises:
+            UnlearnError: if there are none.
+        """
+        members = self.members()
+        if not members:
+            raise UnlearnError("There are no erasers yet; make one in the tab Erase concept.")
+        return Choice.of(words).of_all(members)
 
     def file(self, name: str) -> Path:
         """The file of a name, looked for where the name says and nowhere else: a LoRA folder may hold thousands.
@@ -79,34 +85,15 @@ class Shelf:
         Raises:
             UnlearnError: if the file is gone or damaged.
         """
-        try:
-            stamp = _stamp(path)
-        except OSError as error:
-            raise UnlearnError(f"{path.name} could not be read ({error.strerror}); choose another eraser.") from error
-        with self._lock:
-            known = self._loaded.pop(path, None)
-            if known is None or known[0] != stamp:
-                with torch.inference_mode(False):
-                    known = stamp, Adapter.load(path)
-            self._loaded[path] = known
-            while len(self._loaded) > KEPT:
-                self._loaded.pop(next(iter(self._loaded)))
-        return known[1]
+        return LOADED.read(path)
 
     def is_eraser(self, path: Path) -> bool:
         """Whether a file is a finished eraser; its head is read once, and again when it changes."""
-        try:
-            stamp = _stamp(path)
-            with self._lock:
-                known = self._known.get(path)
-            if known is None or known[0] != stamp:
-                metadata = read_metadata(path)
-                known = stamp, KEY in metadata and parse_metadata(metadata, path).get("partial") is not True
-                with self._lock:
-                    self._known[path] = known
-        except (UnlearnError, OSError, ValueError):
-            return False
-        return known[1]
+        return _finished(HEADS.read(path.stem, path))
+
+
+def _finished(member: Member) -> bool:
+    return member.ours and not member.problem and not member.partial
 
 
 def _offered(name: str) -> bool:
@@ -120,11 +107,6 @@ def same(one: Adapter, other: Adapter) -> bool:
     """Whether two erasers change the model alike, whatever their files are called."""
     mine, theirs = one.lora.state_dict(), other.lora.state_dict()
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
-
-
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
 
 
 SHELF = Shelf(lambda: [lora_folder(), folder()])

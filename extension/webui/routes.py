@@ -19,6 +19,7 @@ from modules import shared
 from starlette.concurrency import run_in_threadpool
 
 from lora_unlearn import UnlearnError
+from lora_unlearn.sets import sets_of
 
 from ..orders import NUMBERS, number, order_of, promise_of
 from ..state import State
@@ -109,8 +110,10 @@ def library_routes(studio: Studio) -> list[Route]:
     """Erasers that are there, and words."""
 
     def listed(fields: Fields) -> Fields:
-        """The erasers, the latest first."""
-        return {"erasers": [asdict(entry) for entry in studio.library.entries()]}
+        """The erasers, the latest first; and the sets that there are, each with how many erasers it means."""
+        library = studio.library
+        sets = [{"name": words, "count": len(library.chosen(words))} for words in sets_of(library.members())]
+        return {"erasers": [{**asdict(entry), "group": entry.group} for entry in library.entries()], "sets": sets}
 
     def export(fields: Fields) -> Fields:
         """Write an eraser where the host looks for LoRA files."""

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from modules import scripts
+from modules import scripts, shared
 from modules.ui_common import create_refresh_button
 from modules.ui_components import InputAccordion
 
 from lora_unlearn import Adapter, Decision, Eraser, UnlearnError
 from lora_unlearn.guidance import STRENGTH, STRONGEST
-from lora_unlearn.report.readout import readings
+from lora_unlearn.opened import Opened
+from lora_unlearn.report.readout import opened_line, readings
 from lora_unlearn.written import called, written
 
 from .. import compat
-from . import loras, settings
+from . import loras, model, settings
 from .erasers import SHELF, same
 from .guide import Work, around_sampling
 from .slots import AXES, GATES, NONE, PARTS, Slot, infotext_of, key, pasted, pasted_enabled, slots_of
@@ -29,8 +30,9 @@ OURS = {PROBLEM} | {key(number, part) for number in range(1, 9) for part in (*PA
 """What we write into infotexts."""
 ABOUT = (
     "Erasers are small LoRAs, made in the tab Erase concept, that make the model stop drawing something. The gate "
-    "looks at each picture's prompt: auto erases where it asks for the concept, on erases always, off never. While "
-    "this is off, every picture is as it would be without, to the last bit. This is no guarantee of safety."
+    "looks at each picture's prompt: auto erases where it asks for the concept, on erases always, off never. A * "
+    "stands for many: * is all erasers, artists/* all in the folder artists, *, -artists/* all but those. While this "
+    "is off, every picture is as it would be without, to the last bit. This is no guarantee of safety."
 )
 
 
@@ -67,7 +69,7 @@ class EraserScript(scripts.Script):
     def _slot_ui(self, number: int) -> tuple[Any, Any, Any]:
         with gr.Row():
             name = gr.Dropdown(
-                choices=[NONE, *SHELF.names()],
+                choices=[NONE, *SHELF.offered()],
                 value=NONE,
                 allow_custom_value=True,
                 label=f"Eraser {number}",
@@ -97,18 +99,27 @@ class EraserScript(scripts.Script):
         try:
             slots = slots_of(args, getattr(p, AXES, {}))
             p.extra_generation_params.update(infotext_of(slots))
-            erasers = [slot.eraser() for slot in slots if slot.works]
+            now = [slot.now() for slot in slots]
+            slots = [slot for slot, _ in now]
+            p.extra_generation_params.update(infotext_of(slots))
+            opened = opened_for(slots)
         except UnlearnError as error:
             refuse(p, str(error))
             return
-        for name, lora in twice(p, [slot.name for slot in slots if slot.works], erasers):
+        for sentence in filter(None, (changed for _, changed in now)):
+            note(p, sentence)
+        for slot, found in zip(slots, opened, strict=True):
+            for line in found.lines()[1:] if slot.is_set else ():
+                p.comment(f"{slot.name}: {line}.")
+        erasers = [eraser for found in opened for eraser in found.erasers]
+        for name, lora in twice(p, [member.name for found in opened for member in found.members], erasers):
             note(
                 p,
                 f"The eraser {name!r} stands in the prompt too, as <lora:{lora}>, and so it works twice; take one out.",
             )
         if erasers:
             p.lora_unlearn_work = Work(erasers, partial(complain, p), partial(note, p))
-            p.lora_unlearn_slots = slots
+            p.lora_unlearn_slots = [(slot, len(found.erasers)) for slot, found in zip(slots, opened, strict=True)]
             around_sampling(p, p.lora_unlearn_work)
 
     def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
@@ -116,6 +127,23 @@ class EraserScript(scripts.Script):
         work: Work | None = getattr(p, "lora_unlearn_work", None)
         if work is not None and settings.decisions_wanted():
             p.extra_generation_params.update(decided(work, p.lora_unlearn_slots, len(ps.samples)))
+
+
+def opened_for(slots: Sequence[Slot]) -> list[Opened]:
+    """The erasers of each slot, none for one that attaches nothing. What a slot names by itself no set takes, too.
+
+    Raises:
+        UnlearnError: as `Slot.open` does.
+    """
+    sets = any(slot.is_set for slot in slots)
+    taken = {SHELF.file(slot.name) for slot in slots if sets and not slot.is_set}
+    opened = list[Opened]()
+    for slot in slots:
+        found = slot.open(lambda: model.family_of(shared.sd_model), taken) if slot.works else Opened([], [], {})
+        opened.append(found)
+        if slot.is_set:
+            taken.update(member.path for member in found.members)
+    return opened
 
 
 def twice(p: Any, names: Sequence[str], erasers: Sequence[Eraser]) -> list[tuple[str, str]]:
@@ -148,7 +176,7 @@ def _fresh(count: int) -> list[Any] | Any:
 
 
 def _choices() -> dict[str, Any]:
-    return {"choices": [NONE, *SHELF.names()]}
+    return {"choices": [NONE, *SHELF.offered()]}
 
 
 def complain(p: Any, sentence: str) -> None:
@@ -183,20 +211,26 @@ def refuse(p: Any, sentence: str) -> None:
     p.sample = refused
 
 
-def decided(work: Work, slots: Sequence[Slot], pictures: int) -> dict[str, list[str | None]]:
-    """What the gates decided: for each slot at work, one text a picture."""
+def decided(work: Work, slots: Sequence[tuple[Slot, int]], pictures: int) -> dict[str, list[str | None]]:
+    """What the gates decided: for each slot at work, one text a picture; `slots` with how many erasers each has."""
     found: dict[str, list[str | None]] = {}
-    numbers = [number for number, slot in enumerate(slots, 1) if slot.works]
-    for place, number in enumerate(numbers):
-        found[key(number, "decision")] = [_told(work, place, picture) for picture in range(pictures)]
+    start = 0
+    for number, (slot, count) in enumerate(slots, 1):
+        if count:
+            places = range(start, start + count)
+            texts = [_told(work, places, slot.is_set, picture) for picture in range(pictures)]
+            found[key(number, "decision")] = texts
+        start += count
     return found
 
 
-def _told(work: Work, place: int, picture: int) -> str | None:
-    """One eraser's decisions for a picture in words: one for each of its prompts and passes that differ."""
+def _told(work: Work, places: range, is_set: bool, picture: int) -> str | None:
+    """A slot's decisions for a picture in words: one for each of its prompts and passes that differ."""
     texts = []
+    names = [work.erasers[place].adapter.concept.name for place in places]
     for each in work.passes:
         for decisions in each.decisions(picture):
-            decision: Decision = decisions[place]
-            texts.append(readings([""], [[[decision]]])[0].words)
+            own: list[Decision] = [decisions[place] for place in places]
+            found = readings(names, [[own]])
+            texts.append(opened_line(found) if is_set else found[0].words)
     return " / ".join(dict.fromkeys(texts)) or None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lora_unlearn import Eraser, UnlearnError
 from lora_unlearn.guidance import STRONGEST
+from lora_unlearn.opened import Opened, open_set
+from lora_unlearn.sets import EVERY, HEADS, pinned, unpinned
 
 from .erasers import SHELF
 
@@ -24,7 +27,11 @@ AXES = "lora_unlearn_axes"
 
 @dataclass(frozen=True)
 class Slot:
-    """One eraser of the accordion."""
+    """One eraser of the accordion, or a set of them.
+
+    Attributes:
+        name: an eraser's; or a set's words, which have a * in them, with what they meant where an infotext has them.
+    """
 
     name: str
     strength: float = 1.0
@@ -35,13 +42,40 @@ class Slot:
         """Whether it attaches anything."""
         return self.name != NONE and self.strength != 0 and self.gate != "off"
 
-    def eraser(self) -> Eraser:
-        """The eraser to sample under.
+    @property
+    def is_set(self) -> bool:
+        """Whether it stands for several erasers."""
+        return EVERY in self.name
+
+    def open(self, family: Callable[[], str], taken: Collection[Path]) -> Opened:
+        """The erasers to sample under.
+
+        Args:
+            family: tells that of the loaded model; asked for a set alone, which leaves out what does not fit.
+            taken: files that other slots name, which a set leaves to them.
 
         Raises:
-            UnlearnError: if its file is gone, or damaged.
+            UnlearnError: if its file is gone, or damaged; of a set, if not one can be used.
         """
-        return Eraser(SHELF.load(self.name), self.strength, self.gate)  # type: ignore[arg-type]
+        if self.is_set:
+            members = [member for member in SHELF.chosen(unpinned(self.name)[0]) if member.path not in taken]
+            return open_set(members, family(), self.strength, self.gate)  # type: ignore[arg-type]
+        path = SHELF.file(self.name)
+        eraser = Eraser(SHELF.read(path), self.strength, self.gate)  # type: ignore[arg-type]
+        return Opened([HEADS.read(self.name, path)], [eraser], {})
+
+    def now(self) -> tuple[Slot, str]:
+        """The slot with what its words mean now, and a sentence if they meant something else in the infotext.
+
+        Raises:
+            UnlearnError: if a set's words mean nothing any more.
+        """
+        if not (self.is_set and self.works):
+            return self, ""
+        words, known = unpinned(self.name)
+        text = pinned(words, SHELF.chosen(words))
+        changed = known and known != unpinned(text)[1]
+        return replace(self, name=text), f"The set {self.name} has changed since: it is {text} now." if changed else ""
 
 
 def slots_of(values: Sequence[Any], axes: Mapping[str, Any]) -> list[Slot]:

@@ -29,7 +29,7 @@ def add_axes() -> None:
     if found is None:
         return
     axes = {
-        "eraser": (str, lambda: [NONE, *SHELF.names()]),
+        "eraser": (str, lambda: [NONE, *SHELF.offered()]),
         "strength": (float, None),
         "gate": (str, lambda: list(GATES)),
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ..checks import check_words
 from ..concept import Concept
 from ..errors import UnlearnError
-from ..files import file_name
+from ..files import file_name, inside
 from ..written import called
 from .models import read_prompts
 
-LISTS, TEXTS = ("also", "keep"), ("replace_with", "of")
-"""What may be said of a concept behind its name: words separated by commas, and one phrase."""
+LISTS, TEXTS, GROUP = ("also", "keep"), ("replace_with", "of"), "group"
+"""What may be said of a concept behind its name: words separated by commas, one phrase, and the folder of its file."""
 MOST = 1000
 """Concepts in one list."""
 
@@ -50,14 +52,29 @@ def read_line(line: str) -> Concept:
         UnlearnError: for an option that there is not, words that contradict each other, or a line without a name.
     """
     name, *options = (part.strip() for part in line.split("\t"))
-    if name.partition("=")[0].replace("-", "_") in (*LISTS, *TEXTS) and "=" in name:
+    if name.partition("=")[0].replace("-", "_") in (*LISTS, *TEXTS, GROUP) and "=" in name:
         raise UnlearnError(f"There is no concept before {name[:40]!r}; write its name first.")
     values: dict[str, Any] = {}
     for option in filter(None, options):
         key, _, value = option.partition("=")
         key = key.strip().replace("-", "_")
-        if key not in (*LISTS, *TEXTS):
-            raise UnlearnError(f"There is no option {key[:40]!r} for a concept; use {', '.join((*LISTS, *TEXTS))}.")
+        if key not in (*LISTS, *TEXTS, GROUP):
+            known = ", ".join((*LISTS, *TEXTS, GROUP))
+            raise UnlearnError(f"There is no option {key[:40]!r} for a concept; use {known}.")
+        if key == GROUP:
+            inside(".", value.strip())
+            continue
         words = tuple(word.strip() for word in value.split(",") if word.strip())
         values[key] = words if key in LISTS else value.strip()
     return Concept(name, **values)
+
+
+def read_groups(path: str) -> dict[str, str]:
+    """The groups of a list's concepts, by what they are called; those without one are left out."""
+    groups = {}
+    for line in read_prompts(path):
+        said = re.search(rf"\t\s*{GROUP}\s*=([^\t]*)", line)
+        if said:
+            with suppress(UnlearnError):  # `read_list` tells of it
+                groups[called(read_line(line))] = said[1].strip()
+    return groups

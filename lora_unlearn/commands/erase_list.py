@@ -12,15 +12,14 @@ from typing import Any
 
 from ..adapter import Adapter
 from ..claims import claimed
-from ..concept import Concept
 from ..errors import UnlearnError
-from ..files import file_name, write_safetensors
+from ..files import write_safetensors
 from ..formats import to_stock
 from ..hosts.diffusers import denoiser_for
 from ..join import joined
 from ..remembered import RememberingDenoiser
-from ..written import Written, called, check_replaceable, marked
-from .concept_list import LISTS, TEXTS, read_list
+from ..written import Written, check_replaceable, marked
+from .concept_list import LISTS, TEXTS, read_groups, read_list
 from .console import quiet, say
 from .erase import settings_for
 from .list_work import Work
@@ -46,14 +45,22 @@ def run(args: argparse.Namespace) -> int:
         size = (args.resolution,) * 2 if args.resolution else None
         denoiser: Any = RememberingDenoiser(denoiser_for(pipe, size))
         check_size(denoiser, size)
-        work = Work(args, settings, denoiser, folder, Manifest(folder / MANIFEST), concepts, problems)
+        work = Work(
+            args,
+            settings,
+            denoiser,
+            folder,
+            Manifest(folder / MANIFEST, read_groups(args.concepts)),
+            concepts,
+            problems,
+        )
         if not work.make_all():
             return INTERRUPTED
         with claimed(folder / ".together.claim", wait=True):
             if not work.bound_together():
                 return INTERRUPTED
             if args.joint:
-                join(folder, concepts)
+                join(folder, [work.out(concept) for concept in concepts])
     for problem in problems:
         say(f"not done: {problem}")
     done = len(work.manifest.done(concepts))
@@ -75,13 +82,12 @@ def check_alone(args: argparse.Namespace) -> None:
         raise UnlearnError("A list goes on where it was left by itself; leave --resume out.")
 
 
-def join(folder: Path, concepts: Sequence[Concept]) -> None:
+def join(folder: Path, files: Sequence[Path]) -> None:
     """All erasers of the list as one ordinary LoRA.
 
     Raises:
         UnlearnError: if there are fewer than two, or the file can't be written.
     """
-    files = [folder / f"{file_name(called(concept))}.safetensors" for concept in concepts]
     parts = [(Adapter.load(file), 1.0) for file in files if file.exists()]
     lora, metadata = joined(parts)
     family = parts[0][0].family

@@ -18,7 +18,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..written import Written, check_replaceable
 from .console import bars, quiet, say
-from .models import check_size, note_tags, open_eraser, open_model, output_folder, usual_guidance
+from .models import check_size, note_tags, open_eraser, open_folder, open_model, output_folder, usual_guidance
 from .signals import INTERRUPTED
 
 LARGEST_SEED = 2**63 - 1
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
             check_size(denoiser, sampling.size)
             args.guidance_scale = usual_guidance(denoiser) if args.guidance_scale is None else args.guidance_scale
             sampling = replace(sampling, guidance_scale=args.guidance_scale)
-            erasers = [open_eraser(text, denoiser, args.gate) for text in args.adapter]
-            active = [text for text, eraser in zip(args.adapter, erasers, strict=True) if eraser.strength != 0]
+            erasers, names = open_erasers(args, denoiser)
+            active = [name for name, eraser in zip(names, erasers, strict=True) if eraser.strength != 0]
             for picture in draw(pipe, wanted, total, sampling, erasers):
                 file = FILE.format(len(entries))
                 write_image(folder / file, picture.image)
@@ -57,6 +57,22 @@ def run(args: argparse.Namespace) -> int:
             write_text(folder / "generate.json", summary(entries, args))
     say(f"{'Interrupted: ' if code else ''}{len(entries)} of {total} pictures are in {folder}.")
     return code
+
+
+def open_erasers(args: argparse.Namespace, denoiser: Any) -> tuple[list[Eraser], list[str]]:
+    """The erasers of --adapter and of the folders of --erasers, and the files that they are from.
+
+    Raises:
+        UnlearnError: if a file, or everything in a folder, can't be used; or words choose where there is no folder.
+    """
+    if (args.only or args.without) and not args.erasers:
+        raise UnlearnError("--only and --without choose from a folder; name one by --erasers.")
+    erasers, names = [open_eraser(text, denoiser, args.gate) for text in args.adapter], list(args.adapter)
+    for text in args.erasers:
+        opened = open_folder(text, args, denoiser)
+        erasers += opened.erasers
+        names += [str(member.path) for member in opened.members]
+    return erasers, names
 
 
 def check_folder(folder: Path, total: int, overwrite: bool) -> None:
@@ -105,7 +121,19 @@ def finite(value: float | None) -> float | None:
 
 def summary(entries: list[dict[str, Any]], args: argparse.Namespace) -> str:
     """The text of `generate.json`: how the pictures were made, then the pictures."""
-    names = ("checkpoint", "adapter", "negative_prompt", "steps", "guidance_scale", "sampler", "gate", "size")
+    names = (
+        "checkpoint",
+        "adapter",
+        "erasers",
+        "only",
+        "without",
+        "negative_prompt",
+        "steps",
+        "guidance_scale",
+        "sampler",
+        "gate",
+        "size",
+    )
     made = {name: getattr(args, name) for name in names}
     made["size"] = args.size and f"{args.size[1]}x{args.size[0]}"
     return json.dumps({**made, "pictures": entries}, indent=2, ensure_ascii=False) + "\n"

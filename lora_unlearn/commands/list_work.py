@@ -82,7 +82,7 @@ class Work:
             try:
                 if self.is_there(concept):
                     say("there already")
-                    self.manifest.note_all([(concept, {"file": self.out(concept).name})], more=True)
+                    self.manifest.note_all([(concept, {"file": self.manifest.file(concept)})], more=True)
                 else:
                     new.append(self.order(concept))
             except UnlearnError as error:
@@ -97,7 +97,7 @@ class Work:
 
     def out(self, concept: Concept) -> Path:
         """The eraser's file."""
-        return self.folder / f"{file_name(called(concept))}.safetensors"
+        return self.manifest.place(concept)
 
     def is_there(self, concept: Concept) -> bool:
         """Whether a concept's eraser is finished; one that is to be replaced is where a process of this run made it."""
@@ -136,7 +136,7 @@ class Work:
             self.failed(concept, error)
             return True
         if adapter is not None:
-            self.manifest.note(concept, **facts(out, adapter, time.perf_counter() - started))
+            self.manifest.note(concept, **facts(self.manifest.file(concept), adapter, time.perf_counter() - started))
         return adapter is not None
 
     def solve(self, orders: Sequence[Order]) -> bool:
@@ -160,7 +160,8 @@ class Work:
         made = [(own.adapter, self.out(own.adapter.concept)) for own in begun]
         for adapter, out in made:
             adapter.save(out)
-        self.manifest.note_all([(adapter.concept, facts(out, adapter, seconds)) for adapter, out in made])
+        files = self.manifest.file
+        self.manifest.note_all([(own.concept, facts(files(own.concept), own, seconds)) for own, _ in made])
         return True
 
     def bound_together(self) -> bool:

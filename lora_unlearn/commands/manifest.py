@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,44 @@ from ..adapter import Adapter
 from ..claims import claimed
 from ..concept import Concept
 from ..errors import UnlearnError
-from ..files import write_text
+from ..files import below, file_name, write_text
 from ..gate import Gate
 from ..strict import read_json
 from ..written import called
+from .concept_list import GROUP
 
 
 class Manifest:
-    """What became of every concept, as a table in JSON that is written anew after each, by any process."""
+    """What became of every concept, as a table in JSON that is written anew after each, by any process.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, dict(_rows(path))
+    Args:
+        path: of the table.
+        groups: of concepts, by what they are called; a group's files lie in a folder of its name.
+    """
+
+    def __init__(self, path: Path, groups: Mapping[str, str]) -> None:
+        self.path, self.groups, self.rows = path, groups, dict(_rows(path))
+
+    def place(self, concept: Concept) -> Path:
+        """Where a concept's eraser is, or will be; one that was in another group before is moved.
+
+        Raises:
+            UnlearnError: if it can't be moved.
+        """
+        own = called(concept)
+        path = self.path.parent / self.groups.get(own, "") / f"{file_name(own)}.safetensors"
+        before = below(self.path.parent, str(self.rows.get(own, {}).get("file", path.name)))
+        if before.name == path.name and before.is_file() and not path.exists():
+            try:
+                path.parent.mkdir(exist_ok=True)
+                before.rename(path)
+            except OSError as error:
+                raise UnlearnError(f"{before} could not be moved to {path.parent} ({error.strerror}).") from error
+        return path
+
+    def file(self, concept: Concept) -> str:
+        """The name of a concept's eraser below the folder."""
+        return self.place(concept).relative_to(self.path.parent).as_posix()
 
     def note(self, concept: Concept, **facts: Any) -> None:
         """Say what became of one."""
@@ -37,7 +64,9 @@ class Manifest:
             self.rows = dict(_rows(self.path))
             for concept, facts in found:
                 before = self.rows.get(called(concept), {}) if more else {}
-                self.rows[called(concept)] = {"concept": called(concept), **before, **facts}
+                own = called(concept)
+                group = {GROUP: self.groups[own]} if own in self.groups else {}
+                self.rows[own] = {"concept": own, **group, **before, **facts}
             write_text(self.path, json.dumps(list(self.rows.values()), indent=1, ensure_ascii=False) + "\n")
 
     def done(self, concepts: Sequence[Concept]) -> list[str]:
@@ -60,10 +89,10 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise UnlearnError(f"{path} was not made by this program; choose another folder.") from error
 
 
-def facts(out: Path, adapter: Adapter, seconds: float) -> dict[str, Any]:
-    """What the manifest says of an eraser."""
+def facts(file: str, adapter: Adapter, seconds: float) -> dict[str, Any]:
+    """What the manifest says of an eraser in a file."""
     return {
-        "file": out.name,
+        "file": file,
         "seconds": round(seconds, 2),
         "instead": adapter.instead,
         **gate_facts(adapter.gate),

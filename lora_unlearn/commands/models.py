@@ -26,6 +26,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.language import LanguageDenoiser
 from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
+from ..opened import Opened, folder_members, open_set
 from .console import say
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -147,6 +148,25 @@ def open_eraser(text: str, denoiser: Denoiser, gate: str = "auto") -> Eraser:
         say(f"Note: the gate of {path} was measured on another {denoiser.family} model; "
             "calibrate measures it anew on this one.")  # fmt: skip
     return eraser
+
+
+def open_folder(text: str, args: argparse.Namespace, denoiser: Denoiser) -> Opened:
+    """The erasers of "FOLDER[:STRENGTH]" that --only and --without choose; says what was left out.
+
+    Raises:
+        UnlearnError: if there is none, or not one can be used.
+    """
+    folder, strength = split_strength(text)
+    members = folder_members(folder, args.only, args.without)
+    opened = open_set(members, denoiser.family, strength, args.gate)
+    for line in opened.lines():
+        say(line)
+    own = base_hash(denoiser)
+    others = sum(eraser.adapter.base_hash != own for eraser in opened.erasers)
+    if others:
+        say(f"Note: {others} gates in {folder} were measured on another {denoiser.family} model; calibrate measures "
+            "one anew on this one.")  # fmt: skip
+    return opened
 
 
 def warn_partial(adapter: Adapter, path: str | Path) -> None:

@@ -3,7 +3,16 @@
 from .cards import Card, cards
 from .curve import training_curve
 from .page import demo_page
-from .readout import Reading, cost_line, readings, readout_bars, readout_chart
+from .readout import (
+    Reading,
+    cost_line,
+    notable,
+    opened_line,
+    readings,
+    readout_bars,
+    readout_chart,
+    verdict_lines,
+)
 from .sheet import sheet
 from .write import write_report
 
@@ -13,10 +22,13 @@ __all__ = [
     "cards",
     "cost_line",
     "demo_page",
+    "notable",
+    "opened_line",
     "readings",
     "readout_bars",
     "readout_chart",
     "sheet",
     "training_curve",
+    "verdict_lines",
     "write_report",
 ]

@@ -14,6 +14,8 @@ from .sheet import GAP, INK, LINE, PAPER, SOFT, plain_font
 OPEN, CLOSED, TRACK = (194, 65, 12), (71, 110, 143), (233, 230, 222)
 BAR = 260
 """Width of a bar's track in pixels."""
+NOTABLE = 8
+"""Erasers that are told of one by one; of a larger set those that do something."""
 MARGIN = 0.08
 """Share of the scores' range that a track goes on beyond it."""
 
@@ -39,9 +41,12 @@ class Reading:
     @property
     def label(self) -> str:
         """Which picture, prompt and eraser this is about."""
-        if self.prompt:
-            return self.prompt
-        return f"picture {self.picture}{f', prompt {self.part}' if self.part else ''}: {self.concept}"
+        return self.prompt or f"{self.place}: {self.concept}"
+
+    @property
+    def place(self) -> str:
+        """Which picture and prompt this is about."""
+        return self.prompt or f"picture {self.picture}{f', prompt {self.part}' if self.part else ''}"
 
     @property
     def verdict(self) -> str:
@@ -82,6 +87,53 @@ def readings(concepts: Sequence[str], pictures: Sequence[Sequence[Sequence[Decis
         for part, decisions in enumerate(prompts, 1)
         for concept, decision in zip(concepts, decisions, strict=True)
     ]
+
+
+def notable(found: Sequence[Reading], most: int = NOTABLE) -> list[Reading]:
+    """Of each prompt's readings those that are open, and of the others the nearest to it, `most` in all; in order."""
+    kept = set[int]()
+    for numbers in _by_prompt(found).values():
+        shut = [number for number in numbers if found[number].decision.open is False]
+        loud = [number for number in numbers if found[number].decision.open is not False]
+        shut.sort(key=lambda number: _short_of(found[number].decision))
+        kept.update((*loud, *shut[: max(0, most - len(loud))]))
+    return [reading for number, reading in enumerate(found) if number in kept]
+
+
+def verdict_lines(found: Sequence[Reading], most: int = NOTABLE) -> list[str]:
+    """A line for each reading; where a prompt has more than `most`, one for each that is open and one for the rest."""
+    lines = list[str]()
+    for numbers in _by_prompt(found).values():
+        own = [found[number] for number in numbers]
+        shown = own if len(own) <= most else [reading for reading in own if reading.decision.open is not False]
+        lines += [f"{reading.label}: {reading.words}" for reading in shown]
+        if len(shown) < len(own):
+            rest = "others" if shown else "erasers"
+            lines.append(f"{own[0].place}: {len(own) - len(shown)} {rest} closed, change nothing")
+    return lines
+
+
+def opened_line(found: Sequence[Reading]) -> str:
+    """The readings of one prompt in a few words: "2 of 100 open: cat, dog"."""
+    names = [reading.concept for reading in found if reading.decision.open]
+    more = f" and {len(names) - NOTABLE} more" if len(names) > NOTABLE else ""
+    said = f": {', '.join(names[:NOTABLE])}{more}" if names else ""
+    return f"{len(names)} of {len(found)} open{said}"
+
+
+def _by_prompt(found: Sequence[Reading]) -> dict[str, list[int]]:
+    """The places of the readings that are of one prompt."""
+    places: dict[str, list[int]] = {}
+    for number, reading in enumerate(found):
+        places.setdefault(reading.place, []).append(number)
+    return places
+
+
+def _short_of(decision: Decision) -> float:
+    """How far a score is from opening; nothing is further than a gate that was not asked."""
+    if decision.score is None or decision.threshold is None:
+        return float("inf")
+    return decision.threshold - decision.score
 
 
 def cost_line(evaluations: float, extra: float) -> str:

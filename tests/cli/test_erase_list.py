@@ -98,6 +98,25 @@ def test_two_processes_share_a_list_and_a_killed_one_loses_nothing(run, listed, 
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_group_is_a_folder_and_a_line_that_changes_its_group_moves_its_file(run, listed, tmp_path):
+    out = tmp_path / "out"
+    words = ("--checkpoint", "demo", "--mode", "instant", "--out", out, "--concepts")
+    code, said, _ = run("erase", *words, listed("cat\talso=kitten\tgroup=animals", "ship\tgroup=../things"))
+    assert code == 1 and "line 2: '../things' can't be a file name" in said
+    assert run("erase", *words, listed("cat\talso=kitten\tgroup=animals", "ship"), "--joint")[0] == 0
+    rows = json.loads((out / "erasers.json").read_text(encoding="utf-8"))
+    assert [(row.get("group"), row["file"]) for row in rows] == [
+        ("animals", "animals/cat.safetensors"),
+        (None, "ship.safetensors"),
+    ]
+    assert (out / "all.safetensors").is_file()
+    before = (out / "animals" / "cat.safetensors").read_bytes()
+    code, said, _ = run("erase", *words, listed("cat\tgroup=pets\talso=kitten", "ship\tgroup=things"))
+    assert code == 0 and said.count("there already") == 2
+    assert (out / "pets" / "cat.safetensors").read_bytes() == before
+    assert not (out / "animals" / "cat.safetensors").exists() and (out / "things" / "ship.safetensors").is_file()
+
+
 def test_what_can_not_be_done_is_told_and_the_rest_is_done(run, listed, tmp_path):
     path = listed("cat", "xyzzy", "cat", "frog\tcolour=green", "embedding:foo", "ship\tkeep=ship")
     out = tmp_path / "out"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 from processes import interrupt, start, wait_for
+
+from lora_unlearn import Concept
 
 FAST = ("--steps", 2)
 
@@ -39,6 +42,40 @@ def test_files_come_in_the_order_of_the_prompts(draw):
     assert all(entry["gates"] == [] and entry["seconds"] > 0 for entry in said["pictures"])
     assert {Image.open(folder / entry["file"]).size for entry in said["pictures"]} == {(128, 128)}
     assert len(set(pictures(folder))) == 4
+
+
+@pytest.fixture
+def several(adapter, tmp_path):
+    """A folder with three erasers in two groups, one that is not finished and one of another family."""
+    for name in ("pets/cat", "pets/dog", "things/ship"):
+        replace(adapter, concept=Concept(name.partition("/")[2])).save(tmp_path / "set" / f"{name}.safetensors")
+    replace(adapter, partial=True).save(tmp_path / "set" / "half.safetensors")
+    replace(adapter, family="sd1").save(tmp_path / "set" / "other.safetensors")
+    return tmp_path / "set"
+
+
+def test_a_folder_of_erasers_works_as_its_files_do(draw, run, several):
+    words, files = (
+        ("--prompt", "a cat", "--seed", 3),
+        [several / f"{name}.safetensors" for name in ("pets/cat", "pets/dog")],
+    )
+    single = [word for file in files for word in ("--adapter", f"{file}:0.5")]
+    whole, said = draw("whole", *words, "--erasers", f"{several}:0.5", "--only", "pets", "--gate", "on")
+    each, also = draw("each", *words, *single, "--gate", "on")
+    assert pictures(whole) == pictures(each) != pictures(draw("none", *words)[0])
+    names = [[gate["adapter"].removesuffix(":0.5") for gate in one["pictures"][0]["gates"]] for one in (said, also)]
+    assert names[0] == names[1] == [str(file) for file in files]
+    assert said["erasers"] == [f"{several}:0.5"] and said["only"] == "pets"
+
+
+def test_what_of_a_folder_can_not_work_is_told(model, run, refused, several, tmp_path):
+    words = ("--checkpoint", model, *FAST, "--prompt", "a cat", "--out", tmp_path / "out")
+    code, said, _ = run("generate", *words, "--erasers", several, "--without", "ship")
+    assert code == 0 and "2 erasers are on: pets 2" in said
+    assert "left out: half (its training was not finished)" in said and "other (made for sd1" in said
+    assert "No eraser here is called 'zebra'" in refused("generate", *words, "--erasers", several, "--only", "zebra")
+    assert "name one by --erasers" in refused("generate", *words, "--only", "pets")
+    assert "There are no erasers in" in refused("generate", *words, "--erasers", tmp_path / "out")
 
 
 def test_the_gate_can_be_asked_opened_and_closed(draw, eraser):

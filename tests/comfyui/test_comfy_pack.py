@@ -93,7 +93,7 @@ def test_only_what_the_pack_needs_is_published(published):
 def test_the_published_files_load_in_a_fresh_host(loaded, host):
     found, pack = loaded
     assert found["nodes"] == sorted(name for name in host.NODE_CLASS_MAPPINGS if name.startswith("LoraUnlearn"))
-    assert len(found["nodes"]) == 14
+    assert len(found["nodes"]) == 15
     assert found["parameters"] > 1_000_000
     (web,) = [folder for folder in found["web"].values() if folder.startswith(str(pack))]
     assert {page.stem for page in (Path(web) / "docs").glob("*.md")} == set(found["nodes"])

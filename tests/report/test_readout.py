@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_unlearn.guidance import Decision
-from lora_unlearn.report import cost_line, readings, readout_chart
+from lora_unlearn.report import cost_line, notable, opened_line, readings, readout_chart, verdict_lines
 from lora_unlearn.report.readout import CLOSED, OPEN, TRACK
 
 OPENED, SHUT = Decision(True, 3.0, 1.5, "text"), Decision(False, 0.5, 1.5, "text")
@@ -61,3 +61,26 @@ def test_scores_below_zero_and_none_at_all_are_drawn():
 def test_costs():
     assert cost_line(24, 8) == "cost: 24 network evaluations, 8 of them for erasing (50 % more)"
     assert cost_line(0, 0) == "cost: 0 network evaluations, 0 of them for erasing (0 % more)"
+
+
+def test_of_many_erasers_the_open_ones_and_the_nearest_are_told():
+    decisions = [Decision(False, number / 100, 1.5, "text") for number in range(99)]
+    names = [f"thing {number}" for number in range(99)]
+    found = readings([*names, "cat"], [[[*decisions, OPENED]], [[*decisions, SHUT]]])
+    assert verdict_lines(found) == [
+        "picture 1: cat: open, erases it",
+        "picture 1: 99 others closed, change nothing",
+        "picture 2: 100 erasers closed, change nothing",
+    ]
+    first = [reading.concept for reading in notable(found) if reading.picture == 1]
+    assert first == [*names[92:], "cat"]
+    assert len(notable(found)) == 16 and notable(found[:5]) == found[:5]
+    assert opened_line(found[:100]) == "1 of 100 open: cat" and opened_line(found[100:]) == "0 of 100 open"
+    every = readings(names, [[[OPENED] * 99]])
+    assert len(notable(every)) == len(verdict_lines(every)) == 99
+    assert opened_line(every) == "99 of 99 open: " + ", ".join(names[:8]) + " and 91 more"
+
+
+def test_few_erasers_each_have_a_line():
+    found = readings(["cat", "dog"], [[[OPENED, SHUT]]])
+    assert verdict_lines(found) == ["picture 1: cat: open, erases it", "picture 1: dog: closed, changes nothing"]
