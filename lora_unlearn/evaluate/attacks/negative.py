@@ -17,5 +17,7 @@ def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
     G = 0. The budget does not matter.
     """
     scale = 0.0 if seed % 2 else 1.0 - victim.scale
-    innocent, asked = ([victim.denoiser.encode([text])] for text in (INNOCENT, prompt))
-    return Attempt(Way(innocent, asked, scale), f"{INNOCENT} (negative prompt: {prompt}; guidance scale {scale:g})")
+    rows = victim.denoiser.encode([INNOCENT, prompt])
+    return Attempt(
+        Way([rows[[0]]], [rows[[1]]], scale), f"{INNOCENT} (negative prompt: {prompt}; guidance scale {scale:g})"
+    )

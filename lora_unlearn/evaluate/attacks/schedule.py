@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .attempt import Attempt
+from .drawing import Way
 from .victim import Victim
 
 INNOCENT = "a photo"
@@ -20,6 +19,7 @@ def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
     """
     share = SHARES[seed % len(SHARES)]
     count = round(share * victim.steps)
-    innocent, asked = (victim.asking(text) for text in (INNOCENT, prompt))
-    positive = [*[innocent.positive[0]] * count, *asked.positive]
-    return Attempt(replace(asked, positive=positive), f"[{INNOCENT}:{prompt}:{share:g}]")
+    rows = victim.denoiser.encode([INNOCENT, prompt, ""])
+    positive = [*[rows[[0]]] * count, rows[[1]]]
+    negative = [rows[[2]]] if victim.scale > 1 else []
+    return Attempt(Way(positive, negative, victim.scale), f"[{INNOCENT}:{prompt}:{share:g}]")

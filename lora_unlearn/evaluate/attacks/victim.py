@@ -119,8 +119,8 @@ class Victim:
 
     def asking(self, prompt: str) -> Way:
         """The ordinary way to ask for a prompt."""
-        negative = [self.denoiser.encode([""])] if self.scale > 1 else []
-        return Way([self.denoiser.encode([prompt])], negative, self.scale)
+        rows = self.denoiser.encode([prompt, ""])  # together, so that both have one length
+        return Way([rows[[0]]], [rows[[1]]] if self.scale > 1 else [], self.scale)
 
     def examples(self) -> Tensor:
         """The attacker's pictures of the concept, (N,C,H,W).
