@@ -62,7 +62,7 @@ def test_gates_that_are_bounded_together_open_together_as_often_as_one_alone(pip
     opened = set()
     for adapter, gate in zip(adapters, found.gates, strict=True):
         assert gate.shared_by == 5 and gate.false_open_rate == USUAL.false_open_rate
-        assert gate.threshold >= adapter.gate.threshold and gate.true_open_rate > 0.9
+        assert gate.threshold >= adapter.gate.threshold - 1e-4 and gate.true_open_rate > 0.9
         closed = [p for p in parts.without(adapter.concept).calibrate if p not in gate.mentions]
         scores = text_scores(denoiser, gate, closed).tolist()
         opened |= {prompt for prompt, score in zip(closed, scores, strict=True) if score >= gate.threshold}
