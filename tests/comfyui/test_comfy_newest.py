@@ -280,6 +280,23 @@ def test_a_training_starts_from_the_closed_form_and_changes_no_weight(family, pa
     assert all(torch.equal(weights[name], value) for name, value in parts.model.model.state_dict().items())
 
 
+@pytest.mark.parametrize("family", ["z_image", "anima"])
+def test_the_nodes_train_what_they_said_they_would(family, pack, newest, monkeypatch):
+    """The way of *Erase Concept*: fingerprint, estimate of memory, training, cache."""
+    training, core, promise = pack("nodes.training"), pack("lora_unlearn"), pack("lora_unlearn.promise")
+    short = [f"{one} {other}" for one in THINGS for other in THINGS]  # to which these networks react as to "cat"
+    monkeypatch.setattr(training, "load_bank", lambda family: short)
+    parts, modes = newest(family), pack("lora_unlearn.erase").MODES
+    few = replace(modes["fast"], iterations=2, trajectories=2, trajectory_steps=2, batch=2)
+    concept = core.Concept("cat", replace_with="dog")
+    order = training.Order(concept, "fast", few, promise.Promise(false_open_rate=0.03), size=(64, 64))
+    with torch.inference_mode():
+        made = training.train_eraser(parts.model, parts.clip, order)
+        again = training.train_eraser(parts.model, parts.clip, order)
+    assert made.lora.names == ENTRIES[family] and not made.partial and made.family == family
+    assert again is made or again.metadata() == made.metadata()
+
+
 def test_an_eraser_of_the_base_works_on_turbo(host, pack, newest, erasers):
     """Another checkpoint of the family, other weights everywhere, drawn at CFG 1."""
     import comfy_newest
