@@ -20,34 +20,60 @@ PredictionType = Literal["epsilon", "v_prediction", "flow"]
 
 
 class Conditioning:
-    """Encoded prompts: named tensors whose first dimension runs over the rows (one row, one prompt)."""
+    """Encoded prompts: named tensors whose first dimension runs over the rows (one row, one prompt).
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self.tensors = dict(tensors)
+    "text" (R,T,D) is what the layers see that read the prompt. Where a template stands around every prompt "text" has
+    the words alone, and "after" (R,K,D) the template's tokens behind them, which have read the words; what the network
+    itself is given has a name of its own.
+
+    Args:
+        tensors: by name.
+        ragged: tokens that are zero are padding to the network, too, so rows of several lengths may stand together.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], ragged: bool = False) -> None:
+        self.tensors, self.ragged = dict(tensors), ragged
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
     def __getitem__(self, rows: slice | Tensor | Sequence[int]) -> Conditioning:
-        return Conditioning({name: tensor[rows] for name, tensor in self.tensors.items()})
+        return self.map(lambda tensor: tensor[rows])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """A copy with every tensor changed."""
-        return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()})
+        return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()}, self.ragged)
 
     @staticmethod
     def cat(parts: Iterable[Conditioning]) -> Conditioning:
-        """Rows of several conditionings one after the other; all must have the same tensors and lengths."""
+        """Rows of several conditionings one after the other; all must have the same tensors and, where they are not
+        ragged, the same lengths.
+        """
         parts = list(parts)
-        return Conditioning({name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors})
+        join = _padded if parts[0].ragged else torch.cat
+        tensors = {name: join([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+        return Conditioning(tensors, parts[0].ragged)
+
+
+def _padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Rows one after the other, (R,T,...), with zeros up to the longest T."""
+    longest = max(tensor.shape[1] for tensor in tensors)
+    spare = [tensor.new_zeros(len(tensor), longest - tensor.shape[1], *tensor.shape[2:]) for tensor in tensors]
+    return torch.cat([torch.cat(pair, dim=1) for pair in zip(tensors, spare, strict=True)])
 
 
 @dataclass(frozen=True)
 class Target:
-    """A place where LoRA may sit: a linear layer and, where a host fuses q, k and v, the rows of its output."""
+    """A place where LoRA may sit: a linear layer and, where a host fuses q, k and v, the rows of its output.
+
+    Attributes:
+        packed: where the tokens of all prompts come one behind the other, (tokens, in): how many of them each prompt
+            has in the call at hand.
+    """
 
     linear: nn.Linear
     rows: slice = field(default_factory=lambda: slice(None))
+    packed: Callable[[], Sequence[int]] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

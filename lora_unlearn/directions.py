@@ -27,13 +27,19 @@ def tokens(conditioning: Conditioning) -> Tensor:
     return conditioning.tensors["text"].flatten(0, 1).float()
 
 
+def whole(conditioning: Conditioning) -> Conditioning:
+    """Texts with the template's tokens that have read them, for what must hide a concept wherever it is written."""
+    parts = [conditioning.tensors[name] for name in ("text", "after") if name in conditioning.tensors]
+    return Conditioning({"text": torch.cat(parts, dim=1)})
+
+
 def heard(denoiser: Denoiser, width: int) -> Tensor:
     """How much a model makes of each component of a token, (width,), 1 on average.
 
     The norms of the columns of the layers that read the prompt. Of two text encoders side by side one may be loud and
     hardly used: measured by this and not by its own size it chooses neither directions nor what the gate hears.
     """
-    for selector in ("cross_kv", "context"):
+    for selector in ("context", "cross_kv"):
         try:
             weights = [target.weight for target in denoiser.linears(selector).values() if target.shape[1] == width]
         except UnlearnError:  # this family has no such layers

@@ -147,13 +147,13 @@ class _Forward:
         if self.lora.row_scale is None or not self.live:
             return base
         self.lora.heard = True
-        if len(self.lora.row_scale) not in (1, len(x)):
+        scale = _unpacked(self.lora.row_scale, self.target)
+        if len(scale) not in (1, len(x)):
             raise UnlearnError(
-                f"Another extension gives the network {len(x)} prompts for {len(self.lora.row_scale)} rows (attention "
-                "couple does), so erasers cannot tell whose is whose; take one of the two off."
+                f"Another extension gives the network {len(x)} prompts for {len(scale)} rows (attention couple does), "
+                "so erasers cannot tell whose is whose; take one of the two off."
             )
-        scale = self.lora.row_scale.to(x).view(-1, *[1] * (x.ndim - 1))
-        residual = self.layer(x) * scale
+        residual = self.layer(x) * scale.to(x).view(-1, *[1] * (x.ndim - 1))
         if self.target.rows == slice(None):
             return base + residual
         out = base.clone()
@@ -173,6 +173,12 @@ class _Forward:
                 del linear.forward
             else:
                 linear.forward = top.own  # type: ignore[method-assign]
+
+
+def _unpacked(rows: Tensor, target: Target) -> Tensor:
+    """A scale for each row of a layer's input, where several may belong to one prompt."""
+    counts = target.packed() if target.packed and len(rows) > 1 else []
+    return rows.repeat_interleave(torch.tensor(counts)) if len(counts) == len(rows) else rows
 
 
 def check_targets(lora: Lora, targets: Mapping[str, Target]) -> None:

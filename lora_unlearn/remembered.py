@@ -36,7 +36,7 @@ class RememberingDenoiser:
         rows = dict(zip(new, (fresh[[place]] for place in range(len(new))), strict=True)) if fresh else {}
         found = [rows[prompt] if prompt in rows else self.known[prompt] for prompt in prompts]
         shapes = {tuple(tensor.shape for tensor in row.tensors.values()) for row in found}
-        if len(shapes) > 1:  # lengths differ: only the encoder knows how it pads
+        if len(shapes) > 1 and not found[0].ragged:  # lengths differ: only the encoder knows how it pads
             return self.denoiser.encode(prompts)
         for prompt, row in rows.items():
             self._keep(prompt, row)

@@ -13,7 +13,7 @@ from ..errors import UnlearnError
 
 
 class NetworkCall:
-    """The base of `UNetCall` and `FlowCall` (see `lora_unlearn.guidance.Call`).
+    """The base of every family's call (see `lora_unlearn.guidance.Call`).
 
     Args:
         plain: the network's own forward.
@@ -29,14 +29,18 @@ class NetworkCall:
     """Arguments that have no rows, however long they are."""
     ALTERNATES = False
     """Whether the negative prompts come in a call of their own, after that of the positive ones."""
+    POSITIVE_FIRST = False
+    """Whether rows of positive prompts stand before those of negative ones, where they share a call."""
+    TIME = "timestep"
+    """The argument that says at which moment."""
 
     def __init__(
         self, plain: Callable[..., Any], names: Sequence[str], args: tuple, kwargs: dict[str, Any], pipe: Any
     ) -> None:
         self.plain, self.as_tuple = plain, not kwargs.get("return_dict", True)
         self.kwargs = {**dict(zip(names, args, strict=False)), **kwargs, "return_dict": False}
-        self.conditioning = Conditioning(self.prompts())
-        states = self.kwargs[names[0]]
+        self.conditioning = self.prompts()
+        states = self.states(self.kwargs[names[0]])
         self.count = len(states)
         if len(self.conditioning) != self.count:
             raise UnlearnError(
@@ -47,7 +51,7 @@ class NetworkCall:
         network = getattr(pipe, "unet", getattr(pipe, "transformer", None))
         self.cached = bool(getattr(network, "is_cache_enabled", False))
         guided = bool(getattr(pipe, "do_classifier_free_guidance", False)) and not self.ALTERNATES
-        self.positive, self.negative = rows_of_prompts(states, guided, self.perturbed)
+        self.positive, self.negative = rows_of_prompts(states, guided, self.perturbed, self.POSITIVE_FIRST)
 
     @property
     def aside(self) -> bool:
@@ -57,10 +61,14 @@ class NetworkCall:
     @property
     def moment(self) -> float:
         """The timestep that the network is told, in the pipeline's own unit."""
-        return float(torch.as_tensor(self.kwargs["timestep"]).flatten()[0])
+        return float(torch.as_tensor(self.kwargs[self.TIME]).flatten()[0])
 
-    def prompts(self) -> dict[str, Tensor]:
-        """The host's rows of prompts, by the names of `Conditioning`."""
+    def states(self, given: Any) -> Tensor:
+        """The network's input, (B,...)."""
+        return given
+
+    def prompts(self) -> Conditioning:
+        """The host's rows of prompts."""
         raise NotImplementedError
 
     def conditioned(self, kwargs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -69,7 +77,15 @@ class NetworkCall:
 
     def base(self) -> Tensor:
         """The pipeline's own evaluation."""
-        return self.plain(**self.kwargs)[0]
+        return self.asked(self.kwargs)
+
+    def asked(self, kwargs: dict[str, Any]) -> Tensor:
+        """What the network predicts, (B,...)."""
+        return self.plain(**kwargs)[0]
+
+    def chosen(self, name: str, value: Any, rows: Tensor) -> Any:
+        """Some rows of one of the network's arguments."""
+        return value if name in self.UNBATCHED else rows_of(value, rows, self.count)
 
     def evaluate(self, rows: Tensor, conditioning: Conditioning) -> Tensor:
         """The same states and moment, some rows, other conditionings.
@@ -83,13 +99,10 @@ class NetworkCall:
                 f"Beside {what} an eraser may not ask the network twice in a step; use it at strength 1 with a gate "
                 "that decides before the first step, or switch that off."
             )
-        kwargs = {
-            name: value if name in self.UNBATCHED else rows_of(value, rows, self.count)
-            for name, value in self.kwargs.items()
-        }
-        return self.plain(**{**kwargs, **self.conditioned(kwargs, conditioning.tensors)})[0]
+        kwargs = {name: self.chosen(name, value, rows) for name, value in self.kwargs.items()}
+        return self.asked({**kwargs, **self.conditioned(kwargs, conditioning.tensors)})
 
-    def wrap(self, prediction: Tensor) -> Any:
+    def wrap(self, prediction: Any) -> Any:
         """The prediction as the pipeline expects it."""
         if self.as_tuple:
             return (prediction,)
@@ -98,7 +111,9 @@ class NetworkCall:
         return Transformer2DModelOutput(sample=prediction)
 
 
-def rows_of_prompts(states: Tensor, guided: bool, perturbed: bool) -> tuple[Tensor, Tensor | None]:
+def rows_of_prompts(
+    states: Tensor, guided: bool, perturbed: bool, positive_first: bool = False
+) -> tuple[Tensor, Tensor | None]:
     """Which rows are positive prompts' (P,), and the negative row of each (P,) or None.
 
     Guided pipelines evaluate the same states for the negative prompts, the positive ones and, with perturbed attention,
@@ -108,13 +123,14 @@ def rows_of_prompts(states: Tensor, guided: bool, perturbed: bool) -> tuple[Tens
     Args:
         states: the network's input, (B,...).
         guided, perturbed: what the pipeline says of itself.
+        positive_first: the positive ones before the negative, and no third group.
     """
     rows, groups = torch.arange(len(states)), 1 + guided + perturbed
     size = len(states) // groups
     repeated = size * groups == len(states) and all(torch.equal(states[:size], part) for part in states.split(size)[1:])
     if not guided or not repeated:
         return rows, None
-    return rows[size:], rows[:size].repeat(groups - 1)
+    return (rows[:size], rows[size:]) if positive_first else (rows[size:], rows[:size].repeat(groups - 1))
 
 
 def rows_of(value: Any, rows: Tensor, count: int) -> Any:

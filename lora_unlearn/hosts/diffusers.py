@@ -1,4 +1,4 @@
-"""The Denoiser over a diffusers pipeline: SD1, SD2, SDXL (epsilon, v), SD3 and Flux (flow matching)."""
+"""The Denoiser over a diffusers pipeline, by the class of its network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from ..errors import UnlearnError
 from .flow import FlowDenoiser, FluxDenoiser, SD3Denoiser
 from .layers import inside, select
 from .unet import UNetDenoiser
+from .z_image import ZImageDenoiser
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 __all__ = ["FlowDenoiser", "FluxDenoiser", "SD3Denoiser", "UNetDenoiser", "denoiser_for", "select"]
 
-TRANSFORMERS = {"SD3Transformer2DModel": SD3Denoiser, "FluxTransformer2DModel": FluxDenoiser}
+TRANSFORMERS: dict[str, type[FlowDenoiser]] = {
+    "SD3Transformer2DModel": SD3Denoiser,
+    "FluxTransformer2DModel": FluxDenoiser,
+    "ZImageTransformer2DModel": ZImageDenoiser,
+}
 
 
 def denoiser_for(pipe: DiffusionPipeline, size: tuple[int, int] | None = None) -> UNetDenoiser | FlowDenoiser:

@@ -27,9 +27,9 @@ class FlowCall(NetworkCall):
         """SD3's evaluation without some layers."""
         return self.kwargs.get("skip_layers") is not None
 
-    def prompts(self) -> dict[str, Tensor]:
+    def prompts(self) -> Conditioning:
         """The host's rows: "text" and "pooled"."""
-        return {"text": self.kwargs["encoder_hidden_states"], "pooled": self.kwargs["pooled_projections"]}
+        return Conditioning({"text": self.kwargs["encoder_hidden_states"], "pooled": self.kwargs["pooled_projections"]})
 
     def conditioned(self, kwargs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Other prompts in the transformer's arguments; they may be of another length."""
@@ -60,7 +60,7 @@ class FlowDenoiser:
     def __init__(self, pipe: Any, size: tuple[int, int] | None = None) -> None:
         self.pipe = pipe
         self.network: Any = pipe.transformer
-        side = pipe.default_sample_size * pipe.vae_scale_factor
+        side = getattr(pipe, "default_sample_size", FAMILIES[self.family].side) * pipe.vae_scale_factor
         self.size = size or (side, side)
         self.device, self.dtype = pipe._execution_device, pipe.transformer.dtype
         self.schedule = FlowSchedule(pipe.scheduler, self.timestep_options)
@@ -90,7 +90,15 @@ class FlowDenoiser:
             return_dict=False,
         )[0].to(x.dtype)
 
-    def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> FlowCall:
+    def extent(self, prompts: Sequence[str]) -> tuple[int, int] | None:
+        """See `text.extent`."""
+        return text.extent(self.pipe, prompts)
+
+    def arguments(self, prompts: Sequence[str], negative: Sequence[str], scale: float) -> dict[str, Any]:
+        """What the pipeline is asked for these prompts, see `text.arguments`."""
+        return text.arguments(self.pipe, prompts, negative, scale)
+
+    def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> NetworkCall:
         """What the pipeline asks of its transformer, as the guidance wants to see it."""
         names = ("hidden_states", "encoder_hidden_states", "pooled_projections", "timestep", "img_ids", "txt_ids")
         return self.call(plain, names, args, kwargs, self.pipe)

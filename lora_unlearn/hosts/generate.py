@@ -14,8 +14,7 @@ from PIL import Image
 
 from ..errors import UnlearnError
 from ..guidance import Decision, Eraser
-from . import text
-from .prompts import parse, plain
+from .diffusers import denoiser_for
 from .sampling import erasing
 
 SAMPLERS = {
@@ -98,10 +97,11 @@ def generate(
     """
     pictures: list[Picture] = []
     with _prepared(pipe, sampling), erasing(pipe, erasers) as run:
-        for chunk in _batches(pipe, prompts, sampling.batch):
+        denoiser = denoiser_for(pipe)
+        for chunk in _batches(denoiser, prompts, sampling.batch):
             started = time.perf_counter()
             run.guidance = None
-            images = _call(pipe, prompts[chunk], seeds[chunk], sampling)
+            images = _call(denoiser, prompts[chunk], seeds[chunk], sampling)
             seconds = (time.perf_counter() - started) / len(images)
             for i, (image, prompt, seed) in enumerate(zip(images, prompts[chunk], seeds[chunk], strict=True)):
                 decisions: list[Decision] = run.guidance.decisions(i) if run.guidance else []
@@ -134,39 +134,22 @@ def _prepared(pipe: Any, sampling: Sampling) -> Iterator[None]:
             pipe.set_progress_bar_config(**progress)
 
 
-def _batches(pipe: Any, prompts: Sequence[str], size: int) -> Iterator[slice]:
+def _batches(denoiser: Any, prompts: Sequence[str], size: int) -> Iterator[slice]:
     """Neighbours of one length go together: a longer one would change what the others are padded with."""
     start = 0
-    for _, group in groupby(prompts, key=lambda prompt: text.extent(pipe, [prompt])):
+    for _, group in groupby(prompts, key=lambda prompt: denoiser.extent([prompt])):
         end = start + len(list(group))
         yield from (slice(first, min(first + size, end)) for first in range(start, end, size))
         start = end
 
 
-def _call(pipe: Any, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Image.Image]:
-    kwargs: dict[str, Any] = {"guidance_scale": sampling.guidance_scale, "num_inference_steps": sampling.steps}
-    zeros = not sampling.negative_prompt and pipe.config.get("force_zeros_for_empty_prompt")
-    guided = sampling.guidance_scale > 1 and text.kind_of(pipe) != "flux" and not zeros
-    kwargs |= _prompts(pipe, prompts, [sampling.negative_prompt] * len(prompts) if guided else [])
+def _call(denoiser: Any, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> list[Image.Image]:
+    kwargs: dict[str, Any] = {"num_inference_steps": sampling.steps}
+    kwargs |= denoiser.arguments(prompts, [sampling.negative_prompt] * len(prompts), sampling.guidance_scale)
     if sampling.size:
         kwargs["height"], kwargs["width"] = sampling.size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return pipe(generator=generators, **kwargs).images
-
-
-def _prompts(pipe: Any, positive: Sequence[str], negative: Sequence[str]) -> dict[str, Any]:
-    """The pipeline's arguments for prompts: as words where its own way serves, else encoded to one length."""
-    every = [*positive, *negative]
-    if text.extent(pipe, every) is None:
-        words = {"prompt": [plain(parse(prompt)) for prompt in positive]}
-        return words | ({"negative_prompt": [plain(parse(prompt)) for prompt in negative]} if negative else {})
-    rows, count, arguments = text.encode(pipe, every), len(positive), {}
-    for name, tensor in rows.tensors.items():
-        name = {"text": "prompt_embeds", "pooled": "pooled_prompt_embeds"}[name]
-        arguments[name] = tensor[:count]
-        if negative:
-            arguments[f"negative_{name}"] = tensor[count:]
-    return arguments
+    return denoiser.pipe(generator=generators, **kwargs).images
 
 
 def use_sampler(pipe: Any, sampler: str | None) -> None:

@@ -60,6 +60,27 @@ def extent(pipe: Any, prompts: Sequence[str]) -> tuple[int, int] | None:
     return found if found != usual or any(weighted(parts) for parts in parsed) else None
 
 
+def arguments(pipe: Any, prompts: Sequence[str], negative: Sequence[str], scale: float) -> dict[str, Any]:
+    """What a pipeline is called with: prompts as words where its own way serves, else encoded to one length.
+
+    Args:
+        prompts, negative: of equal length, brackets and all.
+        scale: of the guidance, 1: none.
+    """
+    zeros = not any(negative) and pipe.config.get("force_zeros_for_empty_prompt")
+    negative = negative if scale > 1 and kind_of(pipe) != "flux" and not zeros else []
+    every, found = [*prompts, *negative], dict[str, Any](guidance_scale=scale)
+    if extent(pipe, every) is None:
+        found["prompt"] = [plain(parse(prompt)) for prompt in prompts]
+        return found | ({"negative_prompt": [plain(parse(prompt)) for prompt in negative]} if negative else {})
+    for name, tensor in encode(pipe, every).tensors.items():
+        name = {"text": "prompt_embeds", "pooled": "pooled_prompt_embeds"}[name]
+        found[name] = tensor[: len(prompts)]
+        if negative:
+            found[f"negative_{name}"] = tensor[len(prompts) :]
+    return found
+
+
 def weigh(hidden: Tensor, weights: Tensor) -> Tensor:
     """Multiply token embeddings (N,T,D) by weights (N,T), then restore each row's mean, as A1111 does.
 

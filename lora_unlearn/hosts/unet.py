@@ -60,6 +60,14 @@ class UNetDenoiser:
         ids = torch.tensor([height, width, 0, 0, height, width], dtype=self.dtype, device=x.device)
         return ids.expand(len(x), 6)
 
+    def extent(self, prompts: Sequence[str]) -> tuple[int, int] | None:
+        """See `text.extent`."""
+        return text.extent(self.pipe, prompts)
+
+    def arguments(self, prompts: Sequence[str], negative: Sequence[str], scale: float) -> dict[str, Any]:
+        """What the pipeline is asked for these prompts, see `text.arguments`."""
+        return text.arguments(self.pipe, prompts, negative, scale)
+
     def host_call(self, plain: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> UNetCall:
         """What the pipeline asks of its U-Net, as the guidance wants to see it."""
         names = ("sample", "timestep", "encoder_hidden_states")
@@ -87,11 +95,11 @@ class UNetDenoiser:
 class UNetCall(NetworkCall):
     """A call of a U-Net. The size ids of SDXL belong to the picture, so they stay the host's."""
 
-    def prompts(self) -> dict[str, Tensor]:
+    def prompts(self) -> Conditioning:
         """The host's rows: "text", and "pooled" where the U-Net gets it."""
         added = self.kwargs.get("added_cond_kwargs") or {}
         pooled = {"pooled": added["text_embeds"]} if "text_embeds" in added else {}
-        return {"text": self.kwargs["encoder_hidden_states"], **pooled}
+        return Conditioning({"text": self.kwargs["encoder_hidden_states"], **pooled})
 
     def conditioned(self, kwargs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Other prompts in the U-Net's arguments."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ...denoiser import Target
-from ...directions import QUIET, enough_factors, louder, loudness, token_edit, tokens
+from ...directions import QUIET, enough_factors, louder, loudness, token_edit, tokens, whole
 from ...lora import Lora, LoraLayer
 from ..prompts import EDIT_PROMPTS, Prompts
 from ..scene import Scene
@@ -35,8 +35,8 @@ def closed_form(targets: Mapping[str, Target], prompts: Prompts, rank: int, gamm
     """
     check_reads(targets, prompts.empty.tensors["text"].shape[-1])
     scale = loudness(target.weight for target in targets.values())
-    groups = (louder(group, scale) for group in (*prompts.text_pairs, prompts.keep[:EDIT_PROMPTS], prompts.empty))
-    concept, reference, keep, empty = groups
+    groups = (*prompts.text_pairs, prompts.keep[:EDIT_PROMPTS], prompts.empty)
+    concept, reference, keep, empty = (louder(whole(group), scale) for group in groups)
     edit = token_edit(concept, reference, keep, empty, gamma)
     ears = {name: place.weight.detach().float() for name, place in targets.items()}
     ears = {name: weight / scale.clamp_min(QUIET).to(weight.device) for name, weight in ears.items()}
