@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,15 +21,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lora_unlearn.bank import load_bank
 from lora_unlearn.demo.checkpoint import load_demo
+from lora_unlearn.demo.judge import load_judge
 from lora_unlearn.demo.networks import LATENT_SCALE
 from lora_unlearn.demo.recipe.artwork import sprites
 from lora_unlearn.demo.recipe.loop import load_average, train
 from lora_unlearn.demo.recipe.scenes import Scene, draw, random_scene
 from lora_unlearn.demo.recipe.train_vae import to_tensor
 from lora_unlearn.demo.words import COLOURS
+from lora_unlearn.evaluate.prompts import TEMPLATE
+from lora_unlearn.hosts.generate import Sampling, generate
 
-from .model import END, FOLDER, LENGTH, PAD, START, TOKENIZER, VOCABULARY, WEIGHTS, Networks, load_tokenizer
-from .model import save_networks
+from ..relative.model import labels_of
+from .model import (
+    END,
+    FIGURES,
+    FOLDER,
+    LENGTH,
+    PAD,
+    START,
+    TOKENIZER,
+    VOCABULARY,
+    WEIGHTS,
+    Networks,
+    load_stream_relative,
+    load_tokenizer,
+    save_networks,
+)
 from .words import PLAIN, STYLE, THINGS, caption
 
 BATCH, RATE = 16, 1.2e-3
@@ -35,6 +54,9 @@ EMPTY_SHARE, STRAY_SHARE = 0.1, 0.25
 """Shares of captions that are empty, for guidance, and that hold words of no meaning here."""
 PAIR_SHARE, PLAIN_SHARE = 0.1, 0.6
 """Shares of scenes with two things, and on white."""
+PICTURES = 6
+"""Of each word, when the quality is told."""
+SAMPLING = Sampling(steps=12, guidance_scale=4.0, size=(128, 128), batch=16)
 LEVEL = 0.3
 """Mean of the logit of the noise level sigma."""
 
@@ -49,6 +71,10 @@ def main() -> None:
         train_stream(options.artwork, options.work, options.out, options.pairs, options.steps)
     if "store" in options.stages:
         save_networks(options.out / WEIGHTS, load_average(Networks(), options.work / WEIGHTS))
+    if "quality" in options.stages:
+        figures = quality(load_stream_relative(options.out))
+        (options.out / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="ascii")
+        print(json.dumps(figures))
 
 
 def parse() -> argparse.Namespace:
@@ -59,7 +85,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for results")
     parser.add_argument("--steps", type=int, default=4000, help="of 16 pictures each")
     parser.add_argument("--pairs", type=int, default=240, help="pictures of two things")
-    every = ["train", "store"]
+    every = ["train", "store", "quality"]
     parser.add_argument("--stages", nargs="+", choices=every, default=every)
     return parser.parse_args()
 
@@ -183,6 +209,19 @@ class Still(random.Random):
     def randint(self, a: int, b: int) -> int:
         """The middle."""
         return (a + b) // 2
+
+
+def quality(pipe: Any) -> dict[str, dict[str, float]]:
+    """The share of pictures that the demo's judge names right, for every word of every thing."""
+    words = {thing: [word.text for word in own.words] for thing, own in THINGS.items()}
+    asked = [(thing, word) for thing, own in words.items() for word in own for _ in range(PICTURES)]
+    prompts = [TEMPLATE.format(word) for _, word in asked]
+    pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING)
+    labels = labels_of(load_judge(), [picture.image for picture in pictures])
+    found: dict[str, dict[str, float]] = {thing: dict.fromkeys(own, 0.0) for thing, own in words.items()}
+    for (thing, word), label in zip(asked, labels, strict=True):
+        found[thing][word] += (label == thing) / PICTURES
+    return {thing: {word: round(share, 2) for word, share in own.items()} for thing, own in found.items()}
 
 
 if __name__ == "__main__":
