@@ -135,7 +135,7 @@ def judged(looks: dict[str, list[Any]], name: str, others: Sequence[str]) -> dic
             found[f"gate: {group}"] = share(opened for *_, opened in drawn)
     pairs = [
         (look, other)
-        for look, other in zip(looks["pairs"], others[::2], strict=True)
+        for look, other in zip(looks["pairs"], others[::2], strict=False)
         if name in look[0][3] and other in look[0][3]
     ]
     if pairs:

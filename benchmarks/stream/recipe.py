@@ -49,7 +49,7 @@ from .model import (
 )
 from .words import PLAIN, STYLE, THINGS, caption
 
-BATCH, RATE = 16, 1.2e-3
+BATCH, RATE = 16, 2e-3
 EMPTY_SHARE, STRAY_SHARE = 0.1, 0.25
 """Shares of captions that are empty, for guidance, and that hold words of no meaning here."""
 PAIR_SHARE, PLAIN_SHARE = 0.1, 0.6
