@@ -1,4 +1,4 @@
-"""Erasure in one joint stream: `python -m benchmarks.stream_erasure --concepts cat ship ... --modes 'instant;fast'`.
+"""Erasure in one joint stream: `python -m benchmarks.stream_erasure --concepts cat ship ... --modes instant,fast`.
 
 For every concept and way on the stream relative (`benchmarks/stream`): what is left of the concept and of its other
 names, what appears instead, what becomes of the other things, without a gate and behind it, and whether a closed gate
@@ -39,14 +39,14 @@ SAMPLING = Sampling(steps=12, guidance_scale=4.0, size=SIZE, batch=16)
 NAMES, OTHERS, PAIRS = 2, 1, 4
 """Sentences for each other name of the concept and for each other thing, and how many things it stands beside."""
 RANDOM = replace(MODES["fast"], down="random", learning_rate=1e-2)
-ALONE = "instant, name alone"
+ALONE = "name alone"
 WAYS: dict[str, Settings] = {
     "instant": MODES["instant"],
     ALONE: MODES["instant"],
     "fast": MODES["fast"],
     "refiner keys and values": replace(RANDOM, selector="cross_kv"),
     "refiner values": RANDOM,
-    "entry, random": replace(RANDOM, selector="context"),
+    "entry random": replace(RANDOM, selector="context"),
 }
 """Instant and fast mode as they are, on the layer that reads the encoder's states, and trainings elsewhere.
 
@@ -71,14 +71,14 @@ FIGURES = (
 
 def main() -> None:
     """Measure what is missing, then print the table."""
-    options = common.options(__doc__ or "", modes="instant;fast", seeds=1, pictures=6, table=False, sheet=False)
+    options = common.options(__doc__ or "", modes="instant,fast", seeds=1, pictures=6, table=False, sheet=False)
     concepts = FIVE if options.concepts == ["cat", "ship"] else options.concepts
     folder = options.out / "stream_erasure"
     folder.mkdir(parents=True, exist_ok=True)
     if not options.table:
         measure_all(folder, concepts, options)
     if options.sheet:
-        contact_sheet(concepts, options.modes.split(";")[0]).save(folder / "sheet.png")
+        contact_sheet(concepts, options.modes.split(",")[0]).save(folder / "sheet.png")
     print(common.markdown(table(folder, FIGURES)))
 
 
@@ -89,10 +89,8 @@ def measure_all(folder: Path, concepts: Sequence[str], options: Any) -> None:
     reader = RememberingDenoiser(denoiser_for(pipe, SIZE))
     for seed in range(options.seeds):
         for name in concepts:
-            paths = {
-                way: folder / f"{way.replace(', ', '-').replace(' ', '-')}-{name}-{seed}.json"
-                for way in options.modes.split(";")
-            }
+            ways = options.modes.split(",")
+            paths = {way: folder / f"{way.replace(' ', '-')}-{name}-{seed}.json" for way in ways}
             missing = [way for way, path in paths.items() if not path.is_file()]
             groups = prompts_of(name, options.pictures)
             plain = shown(pipe, judge, flat(groups), seed, (), sampling=SAMPLING) if missing else []
