@@ -41,13 +41,14 @@ GROUPS = ("target", "names", "plurals", "compounds", "descriptions", "pairs")
 those on which it draws both; there the judge says what it sees, not what it sees first."""
 WORST_IS_LOW = (
     "H",
+    "H, always on",
     "partner",
     "others kept, always on",
     "confidence",
     *(f"gate: {group}" for group in GROUPS),
     "closed and identical",
 )
-FIGURES = (*(f"{group} left" for group in GROUPS), "gate: others", *WORST_IS_LOW)
+FIGURES = (*(f"{group} left" for group in GROUPS), "gate: others", *(f for f in WORST_IS_LOW if f != "H, always on"))
 
 
 Look = tuple[str, float, bytes, list[str]]
@@ -128,13 +129,13 @@ def judged(looks: dict[str, list[Any]], name: str, others: Sequence[str]) -> dic
     kept = [(look, thing) for look, thing in zip(looks["others"], others, strict=True) if look[0][0] == thing]
     found: dict[str, Any] = {}
     for group in GROUPS[:-1]:
-        drawn = [look for look in looks[group] if group in ("target", "names") or look[0][0] == name]
+        drawn = [look for look in looks.get(group, ()) if group in ("target", "names") or look[0][0] == name]
         if drawn:
             found[f"{group} left"] = share(erased[0] == name for _, erased, _ in drawn)
             found[f"gate: {group}"] = share(opened for *_, opened in drawn)
     pairs = [
         (look, other)
-        for look, other in zip(looks["pairs"], others[::2], strict=True)
+        for look, other in zip(looks["pairs"], others[::2], strict=False)
         if name in look[0][3] and other in look[0][3]
     ]
     if pairs:
@@ -147,6 +148,11 @@ def judged(looks: dict[str, list[Any]], name: str, others: Sequence[str]) -> dic
         "confidence": sum(sure for _, sure in instead) / max(1, len(instead)),
         "appears": dict(Counter(label for label, _ in instead).most_common(3)),
         "gate: others": share(opened for *_, opened in looks["others"]),
+        "H, always on": harmonic(
+            share(erased[0] == name for _, erased, _ in looks["target"]),
+            share(erased[0] == thing for (_, erased, _), thing in kept),
+            share(erased[0] == name for _, erased, _ in looks["names"]),
+        ),
         "H": harmonic(
             share(behind(look) == name for look in looks["target"]),
             share(behind(look) == thing for look, thing in kept),
@@ -168,18 +174,31 @@ def behind(look: Any) -> str:
 
 
 def identical(
-    pipe: Any, judge: Any, prompts: Sequence[str], seed: int, eraser: Eraser, opened: Sequence[bool], start: int
+    pipe: Any,
+    judge: Any,
+    prompts: Sequence[str],
+    seed: int,
+    eraser: Eraser,
+    opened: Sequence[bool],
+    start: int,
+    sampling: Sampling = SAMPLING,
 ) -> float:
     """Of the prompts from `start` on whose gate is closed: how many pictures are the base's, byte for byte."""
     closed = [i for i in range(start, len(prompts)) if not opened[i]][:AGAIN]
     untouched, gated = (  # in one batch's size: another size rounds otherwise
-        shown(pipe, judge, [prompts[i] for i in closed], seed, erasers, closed) for erasers in ((), [eraser])
+        shown(pipe, judge, [prompts[i] for i in closed], seed, erasers, closed, sampling) for erasers in ((), [eraser])
     )
     return share(a[2] == b[2] for a, b in zip(untouched, gated, strict=True))
 
 
 def shown(
-    pipe: Any, judge: Any, prompts: Sequence[str], seed: int, erasers: Sequence[Any], numbers: Sequence[int] = ()
+    pipe: Any,
+    judge: Any,
+    prompts: Sequence[str],
+    seed: int,
+    erasers: Sequence[Any],
+    numbers: Sequence[int] = (),
+    sampling: Sampling = SAMPLING,
 ) -> list[Look]:
     """For each prompt the judge's label, how sure it is, the picture's bytes, and all that it sees there.
 
@@ -187,7 +206,7 @@ def shown(
         numbers: the prompts' places, by which their noise is seeded.
     """
     seeds = [1000 * seed + i for i in numbers or range(len(prompts))]
-    pictures = generate(pipe, prompts, seeds, SAMPLING, erasers)
+    pictures = generate(pipe, prompts, seeds, sampling, erasers)
     found = []
     for start in range(0, len(pictures), 64):
         part = pictures[start : start + 64]
@@ -199,7 +218,7 @@ def shown(
     return found
 
 
-def table(folder: Path) -> list[dict[str, Any]]:
+def table(folder: Path, figures: Sequence[str] = FIGURES) -> list[dict[str, Any]]:
     """Means over the seeds, a row for each mode and concept, and each mode's mean and worst."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     rows: list[dict[str, Any]] = []
@@ -208,21 +227,23 @@ def table(folder: Path) -> list[dict[str, Any]]:
         for name in sorted({run["concept"] for run in mine}):
             group = [run for run in mine if run["concept"] == name]
             row = {"mode": mode, "concept": name, "seeds": len(group), "instead of it": group[0]["instead of it"]}
-            rows.append(row | {"rank": group[0]["rank"], "evaluations": group[0]["evaluations"]} | means(group))
+            rows.append(
+                row | {"rank": group[0]["rank"], "evaluations": group[0]["evaluations"]} | means(group, figures)
+            )
         own = [row for row in rows if row["mode"] == mode]
         blank = dict.fromkeys(own[0], "")
-        rows.append(blank | {"mode": mode, "concept": "**mean**"} | means(own))
+        rows.append(blank | {"mode": mode, "concept": "**mean**"} | means(own, figures))
         worst = {
-            key: (min if key in WORST_IS_LOW else max)(row[key] for row in own if row[key] != "") for key in FIGURES
+            key: (min if key in WORST_IS_LOW else max)(row[key] for row in own if row[key] != "") for key in figures
         }
         rows.append(blank | {"mode": mode, "concept": "**worst**"} | worst)
     return rows
 
 
-def means(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def means(runs: Sequence[dict[str, Any]], figures: Sequence[str] = FIGURES) -> dict[str, Any]:
     """Of every figure, over the runs that have it; nothing where the base draws no such picture."""
     found: dict[str, Any] = {}
-    for key in FIGURES:
+    for key in figures:
         values = [run[key] for run in runs if run.get(key, "") != ""]
         found[key] = round(sum(values) / len(values), 3) if values else ""
     return found

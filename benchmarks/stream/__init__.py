@@ -1,0 +1,1 @@
+"""The stream relative: Z-Image's architecture, small, trained on the demo's artwork. A measuring instrument."""
