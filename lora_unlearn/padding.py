@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .denoiser import Conditioning
-
 
 def padded(texts: Sequence[Tensor], step: int = 1) -> Tensor:
     """Token embeddings (T,...), one prompt each, in one tensor (R, longest, ...).
@@ -16,7 +14,7 @@ def padded(texts: Sequence[Tensor], step: int = 1) -> Tensor:
     Args:
         step: the length is brought to a multiple of this, so that most groups of prompts come out at one length.
     """
-    longest = max(len(text) for text in texts)
+    longest = max(1, *(len(text) for text in texts))
     out = texts[0].new_zeros(len(texts), -(-longest // step) * step, *texts[0].shape[1:])
     for row, text in enumerate(texts):
         out[row, : len(text)] = text
@@ -45,15 +43,3 @@ def by_length(text: Tensor, ask: Callable[[Tensor, int], Tensor], least: int = 1
         return answers[0]
     order = torch.tensor([row for rows in found.values() for row in rows]).argsort()
     return torch.cat(answers)[order.to(answers[0].device)]
-
-
-def joined(parts: Sequence[Conditioning]) -> Conditioning:
-    """Rows of several conditionings one after the other, their tokens brought to one length by zeros."""
-    names = parts[0].tensors
-    return Conditioning({name: _joined([part.tensors[name] for part in parts]) for name in names})
-
-
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    if tensors[0].ndim > 1 and len({tensor.shape[1] for tensor in tensors}) > 1:
-        return padded([row for tensor in tensors for row in tensor])
-    return torch.cat(list(tensors))

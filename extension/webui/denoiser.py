@@ -47,7 +47,7 @@ class WebDenoiser:
         self.unet = model.unet_of(sd_model)
         self.schedule = self._schedule()
         known = FAMILIES[self.family]
-        side = known.side * getattr(known, "pixels", 8)
+        side = known.side * known.pixels
         self.size = size or (side, side)
         self.device = model.move_to_device(sd_model)
         self.sizes: Tensor | None = None

@@ -86,7 +86,7 @@ class FlowDenoiser(WebDenoiser):
             context = padded([text.reshape(-1, text.shape[-1]) for text in texts], neo.STEP)
             if self.kind.least > 1:  # the host's own zeros are enough
                 context = context[:, : max(self.kind.least, *(text.shape[-2] for text in texts))]
-            return Conditioning({**self.kind.parts(self._read(context), context), **pooled})
+            return Conditioning({**self.kind.parts(self._read(context), context), **pooled}, ragged=True)
 
     def _found(self, prompts: Sequence[str]) -> Any:
         """What the host's encoder makes of prompts."""

@@ -20,7 +20,6 @@ from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.look import Look
 from lora_unlearn.lora import Attachment, Lora, check_targets
-from lora_unlearn.padding import joined
 
 from . import model, neo
 from .calls import Row, UNetCall
@@ -174,7 +173,7 @@ class Work:
 
     def look_up(self, prompts: list[str]) -> Conditioning:
         """Conditionings that were encoded before the sampling, in the order of the prompts."""
-        return joined([self.encoded[prompt] for prompt in prompts])
+        return Conditioning.cat(self.encoded[prompt] for prompt in prompts)
 
     def look(self, adapter: Adapter, asked: Conditioning) -> Tensor:
         """The second look at some of the host's prompts, by the network without what others put over it."""

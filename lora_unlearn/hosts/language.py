@@ -14,9 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from ..denoiser import Conditioning
+from ..padding import padded
 from ..suggest import Vocabulary
 from . import text
 from .calls import NetworkCall
@@ -123,7 +123,7 @@ class LanguageDenoiser(FlowDenoiser):
     def conditioning(self, rows: Sequence[Tensor]) -> Conditioning:
         """Prompts by their states (T,...), one each."""
         words, after = zip(*(self.parts(row) for row in rows), strict=True)
-        tensors = {"states": padded(rows), "text": padded(words), "after": torch.stack(after)}
+        tensors = {"states": padded(rows, STEP), "text": padded(words, STEP), "after": torch.stack(after)}
         return Conditioning(tensors, ragged=True)
 
     def parts(self, row: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,13 +163,6 @@ class LanguageDenoiser(FlowDenoiser):
 def unmarked(prompts: Sequence[str]) -> list[str]:
     """Prompts without weights and calls of extra networks, as these encoders read them."""
     return [plain(parse(prompt)) for prompt in prompts]
-
-
-def padded(rows: Sequence[Tensor]) -> Tensor:
-    """Rows (T,...) of several lengths with zeros behind them, (R,T,...), T a multiple of `STEP`."""
-    found = pad_sequence(list(rows), batch_first=True)
-    spare = -found.shape[1] % STEP or (STEP if not found.shape[1] else 0)
-    return F.pad(found, (0, 0) * (found.ndim - 2) + (0, spare))
 
 
 def filled(row: Tensor, length: int) -> Tensor:

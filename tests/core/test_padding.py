@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.padding import by_length, joined, lengths, padded
+from lora_unlearn.padding import by_length, lengths, padded
 
 
 def some(*counts):
@@ -34,8 +34,9 @@ def test_zeros_that_a_host_adds_itself_stay():
 
 
 def test_conditionings_of_several_lengths_are_joined():
-    short, long = (Conditioning({"text": padded([own]), "pooled": torch.ones(1, 2)}) for own in some(2, 3))
-    both = joined([short, long])
+    tensors = [{"text": padded([own]), "pooled": torch.ones(1, 2)} for own in some(2, 3)]
+    short, long = (Conditioning(own, ragged=True) for own in tensors)
+    both = Conditioning.cat([short, long])
     assert both.tensors["text"].shape == (2, 3, 3) and both.tensors["pooled"].shape == (2, 2)
     assert torch.equal(both.tensors["text"][0, :2], short.tensors["text"][0])
     assert not both.tensors["text"][0, 2].any()
