@@ -128,7 +128,7 @@ def calibrate(work: Work, name: str) -> End:
         found = recalibrated(
             lent.denoiser,
             adapter,
-            false_open_rate=adapter.gate.false_open_rate or FALSE_OPEN_RATE,
+            false_open_rate=adapter.gate.own_rate or FALSE_OPEN_RATE,
             report=lambda done, total: work.step_or_stop("calibrating", done, total),
         )
     path = work.library.path(name)

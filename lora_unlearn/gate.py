@@ -85,6 +85,11 @@ class Gate:
         return "text" if self.look is None else "always" if self.statistic == "look" else "careful"
 
     @property
+    def own_rate(self) -> float | None:
+        """The bound that holds for this gate by itself; None where it is not calibrated, or shares one."""
+        return None if self.shared_by > 1 else self.false_open_rate
+
+    @property
     def probes(self) -> bool:
         """Whether some prompts are decided at a step of the picture's own run."""
         return self.statistic != "look" and self.text_closed < self.text_open

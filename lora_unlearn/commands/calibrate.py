@@ -24,8 +24,7 @@ def run(args: argparse.Namespace) -> int:
     check_replaceable(out, written_for("eraser", adapter), args.overwrite)
     own = read_own(args.bank, adapter.concept)
     negatives = read_prompts(args.negatives) if args.negatives else usual_negatives(adapter.family, adapter.concept)
-    shared = adapter.gate.shared_by > 1  # then the rate was that of a whole list
-    rate = args.false_open_rate or (not shared and adapter.gate.false_open_rate) or FALSE_OPEN_RATE
+    rate = args.false_open_rate or adapter.gate.own_rate or FALSE_OPEN_RATE
     positives = read_prompts(args.positives) if args.positives else None
     with quiet(), bars() as shown:
         denoiser = denoiser_for(open_model(args))

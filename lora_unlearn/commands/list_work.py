@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -164,15 +164,24 @@ class Work:
         self.manifest.note_all([(own.concept, facts(files(own.concept), own, seconds)) for own, _ in made])
         return True
 
+    def finished(self) -> dict[Concept, Adapter]:
+        """The list's erasers that are there for this family, and decide by the text alone."""
+        found = {}
+        for concept in self.concepts:
+            with suppress(UnlearnError):  # told of already: a file of somebody else in its place
+                if self.is_there(concept):
+                    found[concept] = Adapter.load(self.out(concept))
+        family = self.denoiser.family
+        return {c: own for c, own in found.items() if own.family == family and not own.gate.asks_network}
+
     def bound_together(self) -> bool:
         """Give the gates of all that are there one bound, unless they have it; False after an interruption.
 
         Gates that ask the network keep their own bound.
         """
-        files = {concept: self.out(concept) for concept in self.concepts if self.out(concept).exists()}
-        if self.args.bound == "each" or self.args.look != "text" or len(files) < 2:
+        erasers = {} if self.args.bound == "each" else self.finished()
+        if len(erasers) < 2:
             return True
-        erasers = {concept: Adapter.load(file) for concept, file in files.items()}
         wanted = len(erasers), self.args.false_open_rate or TOGETHER_RATE
         if all((eraser.gate.shared_by, eraser.gate.false_open_rate) == wanted for eraser in erasers.values()):
             return True
@@ -186,7 +195,7 @@ class Work:
             return False
         for (concept, eraser), gate in zip(erasers.items(), found.gates, strict=True):
             if not alike(gate, eraser.gate):
-                replace(eraser, gate=gate).save(files[concept])
+                replace(eraser, gate=gate).save(self.out(concept))
         told = [(c, gate_facts(gate)) for c, gate in zip(erasers, found.gates, strict=True)]
         self.manifest.note_all(told, more=True)
         say(

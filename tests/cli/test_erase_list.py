@@ -134,6 +134,15 @@ def test_what_can_not_be_done_is_told_and_the_rest_is_done(run, listed, tmp_path
     assert (out / "cat.safetensors").is_file()
 
 
+def test_a_file_of_somebody_else_stays_and_the_rest_is_done(run, listed, tmp_path):
+    (tmp_path / "cat.safetensors").write_bytes(b"mine")
+    words = ("--checkpoint", "demo", "--concepts", listed("cat", "ship", "apple"), "--mode", "instant")
+    code, said, _ = run("erase", *words, "--out", tmp_path)
+    assert code == 1 and "not done: cat: " in said and "2 of 3 erasers" in said
+    assert (tmp_path / "cat.safetensors").read_bytes() == b"mine"
+    assert Adapter.load(tmp_path / "ship.safetensors").gate.shared_by == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
