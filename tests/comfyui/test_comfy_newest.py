@@ -28,10 +28,10 @@ PLACES = {
     "krea2": "txtmlp.1",
 }
 """The same layer, Anima's second one, as the host calls it."""
-THINGS = "dog chair lamp car tree house bird boat horse cup book hat".split()
+THINGS = "dog chair lamp car tree house bird boat horse cup book hat ship lake".split()
 SAID = (
     "a photo of a {}", "an old {} beside a tall tree", "a drawing of a {}", "a red {} on a table", "the {}",
-    "a small {} in the snow", "a {} and a tree", "a photo of two {}s",
+    "a small {} in the snow", "a {} and a tree",
 )  # fmt: skip
 BANK = [sentence.format(thing) for thing in THINGS for sentence in SAID]
 """Enough ordinary prompts for a bound of three in a hundred; further words would fill the tiny models' width."""
