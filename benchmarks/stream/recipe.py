@@ -54,7 +54,7 @@ EMPTY_SHARE, STRAY_SHARE = 0.1, 0.25
 """Shares of captions that are empty, for guidance, and that hold words of no meaning here."""
 PAIR_SHARE, PLAIN_SHARE = 0.1, 0.6
 """Shares of scenes with two things, and on white."""
-PICTURES = 6
+PICTURES = 4
 """Of each word, when the quality is told."""
 SAMPLING = Sampling(steps=12, guidance_scale=4.0, size=(128, 128), batch=16)
 LEVEL = 0.3
