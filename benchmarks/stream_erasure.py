@@ -195,7 +195,7 @@ def prompts_of(name: str, pictures: int) -> dict[str, list[str]]:
 
 
 def contact_sheet(concepts: Sequence[str], way: str, columns: int = 4) -> Image.Image:
-    """A row for each concept: pictures of it and of one other thing, without an eraser, then with it."""
+    """A row a concept: four pictures of it, one of another thing; without an eraser, then with it always on."""
     pipe = load_stream_relative()
     reader = RememberingDenoiser(denoiser_for(pipe, SIZE))
     sheet = Image.new("RGB", (2 * (columns + 1) * SIZE[1], len(concepts) * SIZE[0]), "white")
@@ -203,7 +203,7 @@ def contact_sheet(concepts: Sequence[str], way: str, columns: int = 4) -> Image.
         adapter = eraser(reader, name, way, 0)
         other = next(thing for thing in CLASSES if thing not in (name, adapter.instead))
         prompts = [TEMPLATE.format(name)] * columns + [TEMPLATE.format(other)]
-        for half, erasers in enumerate(([], [Eraser(adapter)])):
+        for half, erasers in enumerate(([], [Eraser(adapter, 1.0, "on")])):
             pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING, erasers)
             for column, picture in enumerate(pictures):
                 place = half * (columns + 1) + column
