@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from benchmarks.relative.model import labels_of
 from benchmarks.stream.model import TOKENIZER, WEIGHTS, load_stream_relative
 from benchmarks.stream_erasure import SAMPLING, SIZE, eraser
-
 from lora_unlearn import Eraser, denoiser_for, generate
 from lora_unlearn.demo.judge import load_judge
 from lora_unlearn.errors import UnlearnError
