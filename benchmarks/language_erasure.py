@@ -233,9 +233,10 @@ def table(folder: Path, figures: Sequence[str] = FIGURES) -> list[dict[str, Any]
         own = [row for row in rows if row["mode"] == mode]
         blank = dict.fromkeys(own[0], "")
         rows.append(blank | {"mode": mode, "concept": "**mean**"} | means(own, figures))
-        worst = {
-            key: (min if key in WORST_IS_LOW else max)(row[key] for row in own if row[key] != "") for key in figures
-        }
+        worst: dict[str, Any] = {}
+        for key in figures:
+            values = [row[key] for row in own if row[key] != ""]
+            worst[key] = (min if key in WORST_IS_LOW else max)(values) if values else ""
         rows.append(blank | {"mode": mode, "concept": "**worst**"} | worst)
     return rows
 

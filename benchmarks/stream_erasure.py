@@ -22,15 +22,19 @@ from benchmarks.language_erasure import Look, identical, judged, shown, table
 from benchmarks.stream.model import load_stream_relative
 from benchmarks.stream.words import THINGS
 from lora_unlearn import Adapter, Concept, Eraser, denoiser_for, erase, generate, load_bank
+from lora_unlearn.bank import Parts
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.demo.judge import load_judge
+from lora_unlearn.denoiser import Conditioning
+from lora_unlearn.directions import whole
 from lora_unlearn.erase import MODES, without_concept
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, TEMPLATE
 from lora_unlearn.hosts.generate import Sampling
 from lora_unlearn.remembered import RememberingDenoiser
 from lora_unlearn.replacement import nearest
 from lora_unlearn.settings import Settings
+from lora_unlearn.text_gate import text_gate
 
 FIVE = ("cat", "ship", "frog", "bird", "truck")
 """The concepts by default."""
@@ -39,20 +43,18 @@ SAMPLING = Sampling(steps=12, guidance_scale=4.0, size=SIZE, batch=16)
 NAMES, OTHERS, PAIRS = 2, 1, 4
 """Sentences for each other name of the concept and for each other thing, and how many things it stands beside."""
 RANDOM = replace(MODES["fast"], down="random", learning_rate=1e-2)
-ALONE = "name alone"
 WAYS: dict[str, Settings] = {
     "instant": MODES["instant"],
-    ALONE: MODES["instant"],
     "fast": MODES["fast"],
+    "gentle": replace(MODES["fast"], learning_rate=1e-2),
+    "retaining": replace(MODES["fast"], terms=("goal", "retain")),
     "refiner keys and values": replace(RANDOM, selector="cross_kv"),
     "refiner values": RANDOM,
     "entry random": replace(RANDOM, selector="context"),
 }
-"""Instant and fast mode as they are, on the layer that reads the encoder's states, and trainings elsewhere.
-
-All but one are given the concept's other names, too: this text encoder learned every word by itself, from pictures, and
-nothing in it says that a kitty is a cat.
-"""
+"""Instant and fast mode as they are, on the layer that reads the encoder's states, and trainings elsewhere."""
+TEMPLATE_FIGURES = ("gate: target", "gate: names", "gate: others", "H")
+"""What is told of a gate that also reads the template's tokens."""
 FIGURES = (
     "target left",
     "names left",
@@ -64,7 +66,10 @@ FIGURES = (
     "gate: target",
     "gate: names",
     "gate: others",
+    "bank, gate opens",
     "H",
+    *(f"template {key}" for key in TEMPLATE_FIGURES),
+    "template bank, gate opens",
     "closed and identical",
 )
 
@@ -115,6 +120,11 @@ def measured(
     opened = (text_scores(reader, adapter.gate, prompts) >= adapter.gate.threshold).tolist()
     every = iter(zip(plain, erased, opened, strict=True))
     looks = {group: [next(every) for _ in own] for group, own in groups.items()}
+    behind = Whole(reader)
+    whole_gate = text_gate(behind, adapter.concept, Parts.of(without_concept(bank(), adapter.concept)))
+    heard = (text_scores(behind, whole_gate, prompts) >= whole_gate.threshold).tolist()
+    every = iter(zip(plain, erased, heard, strict=True))
+    template = judged({group: [next(every) for _ in own] for group, own in groups.items()}, name, others)
     same = identical(pipe, judge, prompts, seed, Eraser(adapter), opened, len(prompts) - len(others), SAMPLING)
     return {
         "instead of it": adapter.instead,
@@ -125,8 +135,25 @@ def measured(
         "evaluations": adapter.evaluations["training"],
         **judged(looks, name, others),
         "base draws it": sum(look[0][0] == name for look in looks["target"]) / len(looks["target"]),
+        "bank, gate opens": adapter.gate.judged_open / adapter.gate.judged,
+        **{f"template {key}": template[key] for key in TEMPLATE_FIGURES},
+        "template bank, gate opens": whole_gate.judged_open / whole_gate.judged,
         "closed and identical": same,
     }
+
+
+class Whole:
+    """A denoiser whose text also has the tokens of the chat template behind a prompt, which have read it."""
+
+    def __init__(self, denoiser: Any) -> None:
+        self.denoiser = denoiser
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.denoiser, name)
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """As the denoiser's, the template's tokens among the others."""
+        return Conditioning(whole(self.denoiser.encode(prompts)).tensors, ragged=True)
 
 
 @torch.enable_grad()
@@ -135,7 +162,7 @@ def eraser(reader: Any, name: str, way: str, seed: int) -> Adapter:
 
     Of the bank's other nouns the model draws next to none.
     """
-    own = Concept(name) if way == ALONE else Concept(name, also=CLASSES[name])
+    own = Concept(name)
     concept = replace(own, replace_with=nearest(reader, own, without_concept(demo_bank(), own)))
     mode = "instant" if WAYS[way].iterations == 0 else "fast"
     return erase(reader, concept, bank(), mode, replace(WAYS[way], seed=seed))
@@ -168,7 +195,7 @@ def prompts_of(name: str, pictures: int) -> dict[str, list[str]]:
 
 
 def contact_sheet(concepts: Sequence[str], way: str, columns: int = 4) -> Image.Image:
-    """A row for each concept: pictures of it and of one other thing, without an eraser, then with it."""
+    """A row a concept: four pictures of it, one of another thing; without an eraser, then with it always on."""
     pipe = load_stream_relative()
     reader = RememberingDenoiser(denoiser_for(pipe, SIZE))
     sheet = Image.new("RGB", (2 * (columns + 1) * SIZE[1], len(concepts) * SIZE[0]), "white")
@@ -176,7 +203,7 @@ def contact_sheet(concepts: Sequence[str], way: str, columns: int = 4) -> Image.
         adapter = eraser(reader, name, way, 0)
         other = next(thing for thing in CLASSES if thing not in (name, adapter.instead))
         prompts = [TEMPLATE.format(name)] * columns + [TEMPLATE.format(other)]
-        for half, erasers in enumerate(([], [Eraser(adapter)])):
+        for half, erasers in enumerate(([], [Eraser(adapter, 1.0, "on")])):
             pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING, erasers)
             for column, picture in enumerate(pictures):
                 place = half * (columns + 1) + column

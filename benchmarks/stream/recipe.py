@@ -54,7 +54,7 @@ EMPTY_SHARE, STRAY_SHARE = 0.1, 0.25
 """Shares of captions that are empty, for guidance, and that hold words of no meaning here."""
 PAIR_SHARE, PLAIN_SHARE = 0.1, 0.6
 """Shares of scenes with two things, and on white."""
-PICTURES = 6
+PICTURES = 4
 """Of each word, when the quality is told."""
 SAMPLING = Sampling(steps=12, guidance_scale=4.0, size=(128, 128), batch=16)
 LEVEL = 0.3
@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--artwork", type=Path, default=Path("node_modules"), help="node_modules with @iconify-json")
     parser.add_argument("--work", type=Path, default=Path("out/stream"), help="folder for unfinished weights")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for results")
-    parser.add_argument("--steps", type=int, default=4000, help="of 16 pictures each")
+    parser.add_argument("--steps", type=int, default=3400, help="of 16 pictures each")
     parser.add_argument("--pairs", type=int, default=240, help="pictures of two things")
     every = ["train", "store", "quality"]
     parser.add_argument("--stages", nargs="+", choices=every, default=every)
