@@ -22,19 +22,15 @@ from benchmarks.language_erasure import Look, identical, judged, shown, table
 from benchmarks.stream.model import load_stream_relative
 from benchmarks.stream.words import THINGS
 from lora_unlearn import Adapter, Concept, Eraser, denoiser_for, erase, generate, load_bank
-from lora_unlearn.bank import Parts
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.demo.bank import demo_bank
 from lora_unlearn.demo.judge import load_judge
-from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.directions import whole
 from lora_unlearn.erase import MODES, without_concept
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, TEMPLATE
 from lora_unlearn.hosts.generate import Sampling
 from lora_unlearn.remembered import RememberingDenoiser
 from lora_unlearn.replacement import nearest
 from lora_unlearn.settings import Settings
-from lora_unlearn.text_gate import text_gate
 
 FIVE = ("cat", "ship", "frog", "bird", "truck")
 """The concepts by default."""
@@ -53,8 +49,6 @@ WAYS: dict[str, Settings] = {
     "entry random": replace(RANDOM, selector="context"),
 }
 """Instant and fast mode as they are, on the layer that reads the encoder's states, and trainings elsewhere."""
-TEMPLATE_FIGURES = ("gate: target", "gate: names", "gate: others", "H")
-"""What is told of a gate that also reads the template's tokens."""
 FIGURES = (
     "target left",
     "names left",
@@ -68,8 +62,6 @@ FIGURES = (
     "gate: others",
     "bank, gate opens",
     "H",
-    *(f"template {key}" for key in TEMPLATE_FIGURES),
-    "template bank, gate opens",
     "closed and identical",
 )
 
@@ -120,11 +112,6 @@ def measured(
     opened = (text_scores(reader, adapter.gate, prompts) >= adapter.gate.threshold).tolist()
     every = iter(zip(plain, erased, opened, strict=True))
     looks = {group: [next(every) for _ in own] for group, own in groups.items()}
-    behind = Whole(reader)
-    whole_gate = text_gate(behind, adapter.concept, Parts.of(without_concept(bank(), adapter.concept)))
-    heard = (text_scores(behind, whole_gate, prompts) >= whole_gate.threshold).tolist()
-    every = iter(zip(plain, erased, heard, strict=True))
-    template = judged({group: [next(every) for _ in own] for group, own in groups.items()}, name, others)
     same = identical(pipe, judge, prompts, seed, Eraser(adapter), opened, len(prompts) - len(others), SAMPLING)
     return {
         "instead of it": adapter.instead,
@@ -136,24 +123,8 @@ def measured(
         **judged(looks, name, others),
         "base draws it": sum(look[0][0] == name for look in looks["target"]) / len(looks["target"]),
         "bank, gate opens": adapter.gate.judged_open / adapter.gate.judged,
-        **{f"template {key}": template[key] for key in TEMPLATE_FIGURES},
-        "template bank, gate opens": whole_gate.judged_open / whole_gate.judged,
         "closed and identical": same,
     }
-
-
-class Whole:
-    """A denoiser whose text also has the tokens of the chat template behind a prompt, which have read it."""
-
-    def __init__(self, denoiser: Any) -> None:
-        self.denoiser = denoiser
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.denoiser, name)
-
-    def encode(self, prompts: Sequence[str]) -> Conditioning:
-        """As the denoiser's, the template's tokens among the others."""
-        return Conditioning(whole(self.denoiser.encode(prompts)).tensors, ragged=True)
 
 
 @torch.enable_grad()

@@ -44,6 +44,12 @@ class Conditioning:
     def __getitem__(self, rows: slice | Tensor | Sequence[int]) -> Conditioning:
         return self.map(lambda tensor: tensor[rows])
 
+    @property
+    def read(self) -> Tensor:
+        """All tokens that have read the words, (R,T+K,D): the text and, where there is one, the template behind it."""
+        text, after = self.tensors["text"], self.tensors.get("after")
+        return text if after is None else torch.cat([text, after], dim=1)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """A copy with every tensor changed."""
         return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()}, self.ragged)

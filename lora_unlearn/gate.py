@@ -157,7 +157,7 @@ def text_score_of_each(prompt: Conditioning, gates: Sequence[Gate]) -> Tensor:
     Raises:
         UnlearnError: as `token_scores` does.
     """
-    text = prompt.tensors["text"]
+    text = prompt.read
     found = torch.zeros(len(gates), len(text), device=text.device)
     reading = [place for place, gate in enumerate(gates) if gate.direction]
     if reading:

@@ -24,7 +24,7 @@ def tokens(conditioning: Conditioning) -> Tensor:
 class Moments:
     """The number, the sum (width,) and the sum of outer products (width, width) of token embeddings, batch by batch.
 
-    Tokens that are exactly zero are padding, and left out. Outer products are summed when they are asked for, or when
+    Tokens that have read the words (`Conditioning.read`) count; those that are zero are padding. Outer products are summed when they are asked for, or when
     many tokens wait: few tokens need none to say how they answer one direction.
     """
 
@@ -36,7 +36,7 @@ class Moments:
 
     def add(self, conditioning: Conditioning, weight: float = 1.0) -> Moments:
         """Take the tokens of some rows in, each counting `weight` times (-1: take them out); returns itself."""
-        found = tokens(conditioning)
+        found = conditioning.read.flatten(0, 1).float()
         found = found[found.abs().sum(1) != 0]
         self.count += weight * len(found)
         self.total = self.total + weight * found.sum(0)

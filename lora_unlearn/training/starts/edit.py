@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ...denoiser import Conditioning, Target, once
+from ...denoiser import Target, once
 from ...directions import QUIET, energy, enough_factors, louder, loudness, said, token_edit, whole
 from ...lora import Lora, LoraLayer
 from ...moments import summed
@@ -29,10 +29,7 @@ class Edit:
         denoiser, settings, prompts = scene.denoiser, scene.settings, scene.prompts
         check_reads(scene.targets, prompts.empty.tensors["text"].shape[-1])
         metric = once(denoiser, f"gram {settings.selector}", lambda: gram_of(scene.targets))
-        rows = prompts.keep[:EDIT_PROMPTS]
-        found = summed(denoiser, prompts.kept[:EDIT_PROMPTS], encoded=rows)
-        if "after" in rows.tensors:
-            found.add(Conditioning({"text": rows.tensors["after"]}))
+        found = summed(denoiser, prompts.kept[:EDIT_PROMPTS], encoded=prompts.keep[:EDIT_PROMPTS])
         kept = found.outer / max(1.0, found.count)
         return closed_form(scene.targets, prompts, settings.rank, settings.repulsion, kept, metric)
 
