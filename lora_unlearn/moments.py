@@ -24,8 +24,8 @@ def tokens(conditioning: Conditioning) -> Tensor:
 class Moments:
     """The number, the sum (width,) and the sum of outer products (width, width) of token embeddings, batch by batch.
 
-    Tokens that have read the words (`Conditioning.read`) count; those that are zero are padding. Outer products are summed when they are asked for, or when
-    many tokens wait: few tokens need none to say how they answer one direction.
+    Tokens that have read the words (`Conditioning.read`) count; those that are zero are padding. Outer products are
+    summed when they are asked for, or when many tokens wait: few need none to say how they answer one direction.
     """
 
     def __init__(self) -> None:
