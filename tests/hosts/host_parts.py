@@ -67,7 +67,7 @@ def same_modules(before, network):
 
 def gate_of(denoiser, wanted="a cat", other="a dog"):
     """A gate that opens for one prompt and stays closed for another."""
-    texts = denoiser.encode([wanted, other]).tensors["text"].float()
+    texts = denoiser.encode([wanted, other]).read.float()
     change = texts[0] - texts[1]
     scores = (texts @ change.T).amax(dim=1)  # of the two, by the change of each token
     direction = change[(scores[0] - scores[1]).argmax()]
