@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,8 @@ def apply_erasers(model: Any, erasers: Sequence[Eraser], encoded: Encoded | None
     family = family_of(model)
     for eraser in erasers:
         check_family(eraser, family)
-        check_targets(eraser.adapter.lora, targets(model, family, eraser))
+    for eraser, places in placed(model, family, erasers):
+        check_targets(eraser.adapter.lora, places)
     before = model.get_attachment(KEY)
     work = Work((*before.erasers, *erasers), {**before.encoded, **(encoded or {})}) if before else None
     work = work or Work(tuple(erasers), encoded or {})
@@ -69,6 +70,16 @@ def erased(model: Any) -> tuple[str, ...]:
     """The names of the concepts that a MODEL's erasers erase already."""
     work = model.get_attachment(KEY)
     return tuple(dict.fromkeys(eraser.adapter.concept.name for eraser in work.erasers)) if work else ()
+
+
+def placed(model: Any, family: str, erasers: Iterable[Eraser]) -> Iterator[tuple[Eraser, dict[str, Any]]]:
+    """Erasers with the layers of a MODEL that each sits in; the layers are named once for all."""
+    known: dict[str, dict[str, Any]] = {}
+    for eraser in erasers:
+        selector = eraser.adapter.settings.selector
+        if selector not in known:
+            known[selector] = targets(model, family, eraser)
+        yield eraser, known[selector]
 
 
 def targets(model: Any, family: str, eraser: Eraser) -> dict[str, Any]:
@@ -161,10 +172,10 @@ class Work:
         """Attach the adapters to the network that is about to be used."""
         self.eject(model)
         self.family, attached = family_of(model), set[Lora]()
-        for eraser in self.erasers:
+        for eraser, places in placed(model, self.family, self.erasers):
             if eraser.adapter.lora not in attached:
                 attached.add(eraser.adapter.lora)
-                self.attachments.append(eraser.adapter.lora.attach(targets(model, self.family, eraser)))
+                self.attachments.append(eraser.adapter.lora.attach(places))
                 eraser.adapter.lora.to(model.load_device)  # weights may lie elsewhere
 
     def eject(self, model: Any) -> None:
