@@ -132,9 +132,13 @@ class Count:
         self.done, self.total, self.report = 0, total, report
 
     def __call__(self, more: int) -> None:
-        """Note that `more` prompts are done."""
-        self.done += more
+        """Note that `more` prompts are done; the total is an estimate, which `finish` brings to its end."""
+        self.done = min(self.total, self.done + more)
         self.report(self.done, self.total)
+
+    def finish(self) -> None:
+        """Note that all are done."""
+        self(self.total - self.done)
 
 
 def text_scores(

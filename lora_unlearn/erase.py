@@ -174,7 +174,9 @@ def finish(begun: Sequence[Begun], report: Callable[[int, int], None] = lambda d
     denoiser, promise = begun[0].denoiser, begun[0].promise
     count = Count(sum(prompts_read(denoiser, own.concept, own.parts, own.promise.own) for own in begun), report)
     hearings = [hearing(own.denoiser, own.concept, own.parts, own.promise.own, count) for own in begun]
-    for own, heard, gate in zip(begun, hearings, settled(denoiser, hearings, promise.share, count), strict=True):
+    gates = settled(denoiser, hearings, promise.share, count)
+    count.finish()
+    for own, heard, gate in zip(begun, hearings, gates, strict=True):
         asked = Asked(own.parts.calibrate, [own.promise.own, own.concept.kept()], heard.asked, own.parts.judge)
         looking = replace(own.adapter, gate=gate)
         gate = with_look(own.denoiser, looking, asked, promise.share, promise.look, report)

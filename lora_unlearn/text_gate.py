@@ -70,7 +70,9 @@ def text_gate(
         UnlearnError: if an embedding is not finite, or there are too few prompts for the rate.
     """
     count = Count(prompts_read(denoiser, concept, parts, own), report)
-    return settled(denoiser, [hearing(denoiser, concept, parts, own, count)], false_open_rate, count)[0]
+    gate = settled(denoiser, [hearing(denoiser, concept, parts, own, count)], false_open_rate, count)[0]
+    count.finish()
+    return gate
 
 
 def prompts_read(denoiser: Denoiser, concept: Concept, parts: Parts, own: Sequence[str] = ()) -> int:

@@ -73,6 +73,7 @@ def bounded_together(
     asked = sum(len(own.asked) for own in hearings)
     count = Count(asked + len(bank) + len(promise.own), report)
     answers = Answers.of(denoiser, hearings, count, [*parts.shape, *parts.calibrate])
+    count.finish()
     lowest = thresholds(answers, hearings, parts.calibrate, promise.share).tolist()
     gates = [gate_of(own, answers, n, promise.share, lowest[n]) for n, own in enumerate(hearings)]
     opened, like = set[str](), set[str]()

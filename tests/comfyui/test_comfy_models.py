@@ -148,7 +148,7 @@ def test_little_memory_for_weights_changes_nothing(host, demo, erased, sample, m
     _, little = erased(demo.model, "fast", iterations=3)
     layer = demo.model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn2.to_v
     assert layer.comfy_cast_weights
-    assert torch.equal(plenty.lora.layers[0].up, little.lora.layers[0].up)
+    assert torch.allclose(plenty.lora.layers[0].up, little.lora.layers[0].up, atol=1e-3)
     assert torch.allclose(sample(erased(demo.model)[0], CAT), expected, atol=1e-5)
     monkeypatch.undo()
     management.unload_all_models()
