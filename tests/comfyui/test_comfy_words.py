@@ -221,8 +221,8 @@ def test_prompts_of_ones_own_count_and_are_another_eraser(run, training):
 
 
 def test_an_own_prompt_that_means_the_concept_to_the_model_is_named(run, training):
-    lines = shown(run(one_node(count=1, bank=f"{KITTEN}\n{TIGER}")), "2")
-    assert f"your own prompts that are too like cat to keep closed: {KITTEN}" in lines
+    lines = shown(run(one_node(count=1, bank=f"a photo of a feline\n{TIGER}")), "2")
+    assert "your own prompts that are too like cat to keep closed: a photo of a feline" in lines
 
 
 def test_a_larger_share_of_false_openings_is_another_eraser_with_a_lower_threshold(run, training):
