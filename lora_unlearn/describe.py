@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .adapter import Adapter
 
 MENTIONS = 3
@@ -42,6 +44,19 @@ def other_clip_skip(adapter: Adapter, clip_skip: int) -> str:
     return (
         f"The eraser for {adapter.concept.name!r} was made with another clip skip ({made}) than is set now ({used}); "
         "it may erase less and its gate err more; set the same, or calibrate it again."
+    )
+
+
+def other_base(adapters: Sequence[Adapter], base: str) -> str:
+    """What to know of adapters that were made on another model than the one with this `base_hash`; else nothing."""
+    names = list(dict.fromkeys(adapter.concept.name for adapter in adapters if adapter.base_hash != base))
+    if not names:
+        return ""
+    named = ", ".join(map(repr, names[:MENTIONS])) + f" and {len(names) - MENTIONS} more" * (len(names) > MENTIONS)
+    gates, them = ("gate of the eraser for", "it") if len(names) == 1 else ("gates of the erasers for", "them")
+    return (
+        f"The {gates} {named} {'was' if them == 'it' else 'were'} measured on another {adapters[0].family} model than "
+        f"this one; calibrate {them} again to know how often {'it opens' if them == 'it' else 'they open'} here."
     )
 
 

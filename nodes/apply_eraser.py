@@ -10,6 +10,7 @@ from ..lora_unlearn.describe import other_clip_skip
 from .families import clip_skip_of, family_of
 from .guide import apply_erasers, encoded_for
 from .messages import readable, show
+from .same_model import others_told
 from .schema import EraserType, clip_input, eraser_of, gate_input, model_input, schema, strength_inputs
 
 
@@ -43,6 +44,8 @@ class ApplyEraser(io.ComfyNode):
         if not enabled:
             return io.NodeOutput(model)
         erasers = [eraser_of(eraser, strength, gate)]
-        if clip is not None and (said := other_clip_skip(eraser, clip_skip_of(clip, family_of(model)))):
+        changed = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
+        skip = other_clip_skip(eraser, clip_skip_of(clip, family_of(model))) if clip is not None else ""
+        if said := " ".join(filter(None, (skip, others_told(model, erasers)))):
             show(said)
-        return io.NodeOutput(apply_erasers(model, erasers, encoded_for(model, clip, erasers)))
+        return io.NodeOutput(changed)

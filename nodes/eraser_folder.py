@@ -16,6 +16,7 @@ from ..lora_unlearn.sets import HEADS, SUFFIX, Choice, Member, counts, folders_o
 from .families import family_of
 from .guide import apply_erasers, encoded_for, targets
 from .messages import readable, told
+from .same_model import others_told
 from .schema import GATES, advanced, at_work, clip_input, gate_input, model_input, schema, strength_inputs
 
 EVERYTHING = "(all of loras)"
@@ -84,7 +85,8 @@ class EraserFolder(io.ComfyNode):
         members, choice = members_in(folder), Choice.of(only, without)
         opened = opened_for(model, choice.of_all(members), strength, gate)
         changed = apply_erasers(model, opened.erasers, encoded_for(model, clip, opened.erasers))
-        said = said_of(opened, choice.unknown(members), at_work(strength, gate))
+        notes = filter(None, [others_told(model, opened.erasers)])
+        said = said_of(opened, choice.unknown(members), at_work(strength, gate), *notes)
         return io.NodeOutput(changed, said, ui=told(said))
 
 
@@ -148,8 +150,8 @@ def opened_for(model: Any, members: list[Member], strength: float, gate: str) ->
     return open_set(members, family, strength, GATES[gate], check)
 
 
-def said_of(opened: Opened, unknown: list[str], how: str) -> str:
-    """What the node tells: how many are on and how, words that mean nothing, what was left out."""
+def said_of(opened: Opened, unknown: list[str], how: str, *notes: str) -> str:
+    """What the node tells: how many are on and how, words that mean nothing, what was left out, and notes."""
     on, *left = opened.lines()
     missed = [f"nothing there is called {', '.join(unknown)}"] if unknown else []
-    return "\n".join([f"{on}; {how}", *missed, *left])
+    return "\n".join([f"{on}; {how}", *missed, *left, *notes])

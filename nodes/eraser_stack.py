@@ -11,7 +11,8 @@ from comfy_api.v0_0_2 import io
 
 from ..lora_unlearn import Adapter, Eraser
 from .guide import apply_erasers, encoded_for
-from .messages import readable
+from .messages import readable, show
+from .same_model import others_told
 from .schema import EraserType, advanced, clip_input, eraser_of, gate_input, model_input, schema
 
 SLOTS = 5
@@ -67,7 +68,10 @@ class EraserStack(io.ComfyNode):
     def execute(cls, model: Any, clip: Any = None, **slots: Any) -> io.NodeOutput:
         """Apply what is on."""
         erasers = [eraser for slot in range(1, SLOTS + 1) if (eraser := eraser_in(slots, slot)) is not None]
-        return io.NodeOutput(apply_erasers(model, erasers, encoded_for(model, clip, erasers)))
+        changed = apply_erasers(model, erasers, encoded_for(model, clip, erasers))
+        if erasers and (said := others_told(model, erasers)):
+            show(said)
+        return io.NodeOutput(changed)
 
 
 def slot_inputs(slot: int, names: list[str]) -> list[Any]:

@@ -17,6 +17,7 @@ from ..bank import read_bank
 from ..checks import check_own
 from ..concept import Concept
 from ..denoiser import Denoiser, base_hash
+from ..describe import other_base
 from ..errors import UnlearnError
 from ..families import FAMILIES
 from ..files import inside
@@ -144,9 +145,7 @@ def open_eraser(text: str, denoiser: Denoiser, gate: str = "auto") -> Eraser:
     eraser = Eraser(Adapter.load(path), strength, gate)  # type: ignore[arg-type]
     check_family(eraser, denoiser.family)
     warn_partial(eraser.adapter, path)
-    if eraser.adapter.base_hash != base_hash(denoiser):
-        say(f"Note: the gate of {path} was measured on another {denoiser.family} model; "
-            "calibrate measures it anew on this one.")  # fmt: skip
+    note_other_base([eraser], denoiser)
     return eraser
 
 
@@ -161,12 +160,14 @@ def open_folder(text: str, args: argparse.Namespace, denoiser: Denoiser) -> Open
     opened = open_set(members, denoiser.family, strength, args.gate)
     for line in opened.lines():
         say(line)
-    own = base_hash(denoiser)
-    others = sum(eraser.adapter.base_hash != own for eraser in opened.erasers)
-    if others:
-        say(f"Note: {others} gates in {folder} were measured on another {denoiser.family} model; calibrate measures "
-            "one anew on this one.")  # fmt: skip
+    note_other_base(opened.erasers, denoiser)
     return opened
+
+
+def note_other_base(erasers: Sequence[Eraser], denoiser: Denoiser) -> None:
+    """Say which erasers were made on another model, if any were."""
+    if told := other_base([eraser.adapter for eraser in erasers], base_hash(denoiser)):
+        say(f"Note: {told}")
 
 
 def warn_partial(adapter: Adapter, path: str | Path) -> None:

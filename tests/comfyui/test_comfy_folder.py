@@ -147,3 +147,12 @@ def test_off_and_strength_0_pass_the_model_through(node, demo, hundred):
     for values in ((1.0, False), (0.0, True)):
         model, said = node(demo.model, hundred, *values)
         assert model is demo.model and said.startswith("No eraser is on")
+
+
+def test_erasers_of_another_checkpoint_are_told(node, demo, loras, cat, dog):
+    for name, eraser in (("cat", cat), ("dog", replace(dog, base_hash="0" * 16))):
+        eraser.save(loras / "elsewhere" / f"{name}.safetensors")
+    told = node(demo.model, "elsewhere")[1].splitlines()
+    assert told[0].startswith("2 erasers") and len(told) == 2
+    assert "gate of the eraser for 'dog' was measured on another demo model than this one" in told[1]
+    assert "another demo model" not in node(demo.model, "elsewhere", only="cat")[1]

@@ -308,6 +308,10 @@ def test_an_eraser_of_the_base_works_on_turbo(host, pack, newest, erasers):
     denoiser = pack("nodes.denoiser").ComfyDenoiser(turbo.model, parts.clip)
     with torch.inference_mode(), torch.inference_mode(False):
         assert pack("lora_unlearn.denoiser").base_hash(denoiser) != eraser.base_hash
+    told = pack("nodes.same_model").others_told
+    at_work = [pack("lora_unlearn").Eraser(eraser)]
+    assert "measured on another z_image model than this one; calibrate it" in told(turbo.model, at_work)
+    assert told(parts.model, at_work) == ""
     model = under(pack, turbo, eraser)
     cat, other = (latents(host, turbo, turbo.model, text) for text in (CAT, OTHER))
     assert (latents(host, turbo, model, CAT) - cat).abs().max() / cat.abs().max() > 1e-4
