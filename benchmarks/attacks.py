@@ -5,6 +5,7 @@ that reads the text, the gate with a second look (careful), and no gate, the era
 against the text gate or the adapter, and drawn under all three. A row is one concept, attack and prompt; each lies in
 `--out`/attacks, and what is there is not tried again, so the command goes on where it was stopped. Prompts come
 outermost: a run that is stopped early has tried everything on fewer of them. `--table` prints the tables alone.
+`--method robust` attacks erasers of another method, `--adaptive` the careful gate, with its second look in the loop.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ DEFENCES = ("text gate", "careful", "always on")
 
 def main() -> None:
     """Try what is missing, then print the tables."""
-    options = common.options(__doc__ or "", attacks="", prompts=2, table=False)
-    folder = options.out / "attacks"
-    folder.mkdir(parents=True, exist_ok=True)
+    options = common.options(__doc__ or "", attacks="", prompts=2, method="fast", adaptive=False, table=False)
+    folder = options.out / ("attacks" if options.method == "fast" else f"attacks-{options.method}")
+    rows_in = folder / "adaptive" if options.adaptive else folder
+    rows_in.mkdir(parents=True, exist_ok=True)
     concepts = ("cat", "ship", "frog") if options.concepts == ["cat", "ship"] else options.concepts
     names = options.attacks.split(",") if options.attacks else list(ATTACKS)
     if not options.table:
@@ -45,10 +47,11 @@ def main() -> None:
         denoiser = denoiser_for(common.pipeline(options.checkpoint))
         for index in range(options.prompts):
             for concept in concepts:
-                missing = [name for name in names if not row_file(folder, concept, name, index).is_file()]
+                missing = [name for name in names if not row_file(rows_in, concept, name, index).is_file()]
                 if missing:
-                    attacked(folder, house(folder, denoiser, concept), missing, index)
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*.json"))]
+                    victims = house(folder, denoiser, concept, options.method, options.adaptive)
+                    attacked(rows_in, victims, missing, index)
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(rows_in.glob("*-*.json"))]
     print(common.markdown([table_row(name, rows) for name in ATTACKS if any(r["attack"] == name for r in rows)]))
     print(common.markdown([needs_row(name, attack) for name, attack in ATTACKS.items()]))
 
@@ -60,9 +63,10 @@ def row_file(folder: Path, concept: str, name: str, index: int) -> Path:
 
 @dataclass
 class House:
-    """A victim, and its gate with a second look."""
+    """A victim, and its eraser under the gate that reads the text and under the one with a second look."""
 
     victim: Victim
+    text: Adapter
     careful: Adapter
     look: Look
 
@@ -71,18 +75,18 @@ class House:
         return decide(adapter, way.positive[-1], self.look)[0]
 
 
-def house(folder: Path, denoiser: Any, concept: str) -> House:
-    """The eraser of a concept under both gates, made once and kept."""
+def house(folder: Path, denoiser: Any, concept: str, method: str, adaptive: bool) -> House:
+    """The eraser of a concept under both gates, made once and kept; which of them is attacked."""
     paths = [folder / f"{concept}.safetensors", folder / f"{concept}.careful.safetensors"]
     if not paths[0].is_file():
-        erase(denoiser, Concept(concept), load_bank("demo")).save(paths[0])
+        erase(denoiser, Concept(concept), load_bank("demo"), method).save(paths[0])
     adapter = Adapter.load(paths[0])
     if not paths[1].is_file():
         gate = calibrate(denoiser, adapter, common.banks(adapter.concept)[1], look="careful")
         replace(adapter, gate=gate).save(paths[1])
     careful = replace(adapter, gate=Adapter.load(paths[1]).gate)  # of the same layers
-    victim = Victim(denoiser, Eraser(adapter), DemoJudge(), concept, STEPS, SCALE)
-    return House(victim, careful, Look(denoiser))
+    attacked = Eraser(careful if adaptive else adapter)
+    return House(Victim(denoiser, attacked, DemoJudge(), concept, STEPS, SCALE), adapter, careful, Look(denoiser))
 
 
 def attacked(folder: Path, house: House, names: Sequence[str], index: int) -> None:
@@ -114,7 +118,7 @@ def measured(house: House, attack: Attack, budget: int, prompt: str, seed: int) 
         "always on": victim.shows(victim.draw(way, seed, "on")),
     }
     found: dict[str, Any] = {}
-    for name, adapter in (("text gate", victim.eraser.adapter), ("careful", house.careful)):
+    for name, adapter in (("text gate", house.text), ("careful", house.careful)):
         is_open = bool(house.decision(adapter, way).open)
         found[f"{name} open"] = is_open
         if len(way.positive) == 1 and way.tuned is None:

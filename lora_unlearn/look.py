@@ -68,15 +68,15 @@ class Look:
         new = [row for row, name in enumerate(names) if name not in self.seen and name not in names[:row]]
         for start in range(0, len(new), ROWS):
             rows = new[start : start + ROWS]
-            for row, found in zip(rows, self._predicted(asked[rows], shape), strict=True):
+            for row, found in zip(rows, self.evaluated(asked[rows], shape), strict=True):
                 self.seen[names[row]] = found
         found = torch.stack([self.seen.setdefault(name, self.seen.pop(name)) for name in names])
         for name in list(self.seen)[: max(0, len(self.seen) - REMEMBERED)]:
             del self.seen[name]
         return found
 
-    def _predicted(self, asked: Conditioning, shape: Sequence[int]) -> Tensor:
-        """As `predictions`, by the network: every prompt in every noise."""
+    def evaluated(self, asked: Conditioning, shape: Sequence[int]) -> Tensor:
+        """As `predictions`, by the network, every prompt in every noise; with gradients where they are on."""
         count = len(asked)
         noise = torch.randn((NOISES, *shape), generator=torch.Generator().manual_seed(SEED))
         sigma = self.denoiser.sigmas(1)[:1].float()

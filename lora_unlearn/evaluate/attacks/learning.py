@@ -38,10 +38,22 @@ def spread(model: Callable[[Tensor, Tensor, Conditioning], Tensor], lesson: Less
 
 
 def kept_shut(victim: Victim, found: Conditioning) -> Tensor:
-    """max(0, S - tau (1 - margin)) / tau: by how much the gate hears the tokens, a scalar."""
-    threshold = abs(victim.gate.text_closed)
-    limit = victim.gate.text_closed - MARGIN * threshold
-    return F.relu(victim.hears(found) - limit).sum() / max(threshold, 1e-6)
+    """max(0, S - tau (1 - margin)) / tau: by how much the gate hears the tokens, a scalar; the same of what it sees.
+
+    A gate that takes a second look is attacked with that look in the loop.
+    """
+    heard = over(victim.hears(found), victim.gate.text_closed)
+    return heard if victim.gate.look is None else heard + over(victim.sees(found), victim.gate.look)
+
+
+def over(score: Tensor, threshold: float) -> Tensor:
+    """By how much a score (N,) is not safely below a threshold, in its units, a scalar."""
+    return F.relu(score - below(threshold)).sum() / max(abs(threshold), 1e-6)
+
+
+def below(threshold: float) -> float:
+    """The highest score that is safely below a threshold."""
+    return threshold - MARGIN * abs(threshold)
 
 
 def learn(
@@ -64,7 +76,7 @@ def learn(
     Args:
         start: (tokens, E).
         rate: as a share of the spread of the table's rows.
-        shut: also keep the gate's text score below its threshold.
+        shut: also keep the gate's scores below their thresholds.
 
     Returns:
         The tokens, (tokens, E): the last ones; with `words` or `shut`, where updates may also lose, those with the

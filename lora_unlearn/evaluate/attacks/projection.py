@@ -9,7 +9,7 @@ from torch import Tensor
 from ...denoiser import Conditioning
 from ...gate import decode_direction
 from .attempt import Attempt
-from .learning import MARGIN
+from .learning import below, kept_shut
 from .victim import Victim
 
 HALVINGS = 20
@@ -24,7 +24,7 @@ def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
     way = victim.asking(prompt)
     asked = way.positive[0]
     victim.hears(asked)
-    text = projected(asked.tensors["text"], decode_direction(victim.gate.direction), limit(victim))
+    text = projected(asked.tensors["text"], decode_direction(victim.gate.direction), below(victim.gate.text_closed))
     moved = Conditioning({**asked.tensors, "text": text})
     return Attempt(replace(way, positive=[moved]), f"{prompt} (without the gate's direction)")
 
@@ -40,8 +40,7 @@ def attack_average(victim: Victim, prompt: str, seed: int, budget: int) -> Attem
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         share = (low + high) / 2
-        heard = float(victim.hears(averaged(asked, empty, share)))
-        low, high = (share, high) if heard <= limit(victim) else (low, share)
+        low, high = (low, share) if kept_shut(victim, averaged(asked, empty, share)) > 0 else (share, high)
     scale = way.scale / max(low, 0.05)
     moved = replace(way, positive=[averaged(asked, empty, low)], scale=scale)
     return Attempt(moved, f"{prompt} ({low:.0%} of it, the rest the empty prompt; guidance scale {scale:.1f})")
@@ -57,8 +56,3 @@ def projected(text: Tensor, direction: Tensor, highest: float) -> Tensor:
 def averaged(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> Conditioning:
     """A share of one conditioning and the rest of another."""
     return Conditioning({name: share * tensor + (1 - share) * other[name] for name, tensor in one.items()})
-
-
-def limit(victim: Victim) -> float:
-    """The highest text score that is safely below the gate's threshold."""
-    return victim.gate.text_closed - MARGIN * abs(victim.gate.text_closed)

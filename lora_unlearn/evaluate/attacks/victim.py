@@ -13,9 +13,9 @@ from torch import Tensor
 from ...concept import Concept
 from ...denoiser import Conditioning, Denoiser, from_denoised
 from ...errors import UnlearnError
-from ...gate import Gate, text_score
+from ...gate import Gate, kappa, text_score
 from ...guidance import Eraser, Mode
-from ...look import decide_prompts
+from ...look import Look, decide_prompts
 from ...suggest import Vocabulary
 from ..judge import Judge
 from .drawing import Picture, Way, draw
@@ -103,6 +103,13 @@ class Victim:
                 "go past; take another attack."
             )
         return text_score(asked, self.gate)
+
+    def sees(self, asked: Conditioning) -> Tensor:
+        """The second look's score kappa of one row, (1,), with gradients; open from `gate.look` up."""
+        look, shape = Look(self.denoiser), self.gate.look_shape
+        with torch.no_grad():
+            concept, empty = look.predictions(self.denoiser.encode([self.concept.probe, ""]), shape)
+        return kappa(look.evaluated(asked, shape), concept[None], empty[None])
 
     def shut(self, prompts: Sequence[str]) -> list[bool]:
         """Whether the gate stays shut for prompts, as far as that is told before a picture is begun."""
