@@ -29,8 +29,8 @@ TYPED = ("rank", "iterations", "learning_rate", "gamma", "batch", "seed")
 """Hyper-parameters with an option of their own; all others by --method-option."""
 ATTACK_NAMES = (
     "none", "plain", "vocabulary", "ringabell", "p4d", "unlearndiffatk", "unlearndiffatk_shut", "textual_inversion",
-    "textual_inversion_shut", "cce", "projection", "averaging", "schedule", "negative", "img2img", "inversion", "tina",
-    "relearning",
+    "textual_inversion_shut", "cce", "uma", "projection", "averaging", "schedule", "negative", "img2img", "inversion",
+    "tina", "relearning",
 )  # fmt: skip
 """Those of `lora_unlearn.evaluate.attacks`, without importing what they need."""
 CHECKPOINT = "demo, a diffusers folder, or a .safetensors file"

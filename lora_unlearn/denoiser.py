@@ -55,15 +55,15 @@ class Conditioning:
         return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()}, self.ragged)
 
     def reading(self, text: Tensor) -> Conditioning:
-        """A copy whose rows have other texts (R,T,D), for methods that move tokens by themselves.
+        """A copy whose rows have other texts (R,T,D), for methods and attacks that move tokens by themselves.
 
         Raises:
             UnlearnError: where the network is given something else, and reads the text from that.
         """
         if "states" in self.tensors:
             raise UnlearnError(
-                "This method moves tokens on their way into the network, which is not possible with models whose "
-                "text encoder is a language model; choose another method."
+                "This moves tokens on their way into the network, which is not possible with models whose text encoder "
+                "is a language model; choose another method or attack."
             )
         return Conditioning({**self.tensors, "text": text}, self.ragged)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lora_unlearn.bank import load_bank
+from lora_unlearn.calibrate import calibrate
 from lora_unlearn.concept import Concept
+from lora_unlearn.decisions import decide
 from lora_unlearn.demo.checkpoint import load_demo
-from lora_unlearn.erase import erase
+from lora_unlearn.erase import erase, usual_negatives
 from lora_unlearn.evaluate import DemoJudge
 from lora_unlearn.evaluate.attacks import ATTACKS, Victim, try_once
 from lora_unlearn.evaluate.attacks.textual_inversion import attack_shut
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts.diffusers import denoiser_for
+from lora_unlearn.look import Look
 
 pytestmark = pytest.mark.thorough
 PROMPT = "a photo of the cat"
@@ -85,3 +90,23 @@ def test_vectors_that_were_told_to_are_not_heard(victim):
 def test_an_attack_is_the_same_twice(victim, tried):
     again, _ = try_once(victim, "p4d", ATTACKS["p4d"], PROMPT, 0, 2)
     assert again.found == tried["p4d"][0].found
+
+
+def test_the_second_look_is_attacked_with_it_in_the_loop(victim):
+    """Against a careful gate, averaging goes on until that look is blind, too: less of the prompt is left."""
+    adapter = victim.eraser.adapter
+    gate = calibrate(victim.denoiser, adapter, usual_negatives("demo", adapter.concept), look="careful")
+    careful = replace(victim, eraser=Eraser(replace(adapter, gate=gate)))
+    against = {v.gate.look_mode: ATTACKS["averaging"].run(v, PROMPT, 0, 1).way for v in (victim, careful)}
+    assert against["careful"].scale > against["text"].scale
+    look = Look(victim.denoiser)
+    opened = {mode: decide(careful.eraser.adapter, way.positive[0], look)[0] for mode, way in against.items()}
+    assert opened["text"].open and opened["text"].by == "look" and not opened["careful"].open
+
+
+def test_the_radius_is_the_smallest_that_does(victim):
+    found = ATTACKS["uma"].run(victim, PROMPT, 0, 2)
+    assert victim.shows(victim.draw(found.way, 0, "on")) == "cat" or "does not do" in found.found
+    plain, moved = victim.asking(PROMPT).positive[0].tensors["text"], found.way.positive[0].tensors["text"]
+    radius = float(found.found.split("moved by ")[1].split()[0])
+    assert ((moved - plain).abs() <= radius * plain.flatten(0, 1).std(0) + 1e-5).all()

@@ -18,6 +18,7 @@ from . import (
     schedule,
     textual_inversion,
     tina,
+    uma,
     unlearndiffatk,
     vocabulary,
 )
@@ -75,6 +76,10 @@ ATTACKS: dict[str, Attack] = {
     "cce": Attack(
         cce.attack, "embedding", True, "vectors that stand for the concept, learned on the erased model",
         "CCE (arXiv 2308.01508)", "updates", 60, soft=True, pictures=True,
+    ),
+    "uma": Attack(
+        uma.attack, "embedding", True, "the prompt's states moved as little as brings the concept back",
+        "UMA (arXiv 2504.14798)", "steps for each of five radii", 10, pictures=True,
     ),
     "projection": Attack(
         projection.attack, "embedding", True, "the gate's direction taken out of the prompt's states",

@@ -25,8 +25,7 @@ def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
     asked = way.positive[0]
     victim.hears(asked)
     text = projected(asked.tensors["text"], decode_direction(victim.gate.direction), below(victim.gate.text_closed))
-    moved = Conditioning({**asked.tensors, "text": text})
-    return Attempt(replace(way, positive=[moved]), f"{prompt} (without the gate's direction)")
+    return Attempt(replace(way, positive=[asked.reading(text)]), f"{prompt} (without the gate's direction)")
 
 
 def attack_average(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
@@ -36,7 +35,8 @@ def attack_average(victim: Victim, prompt: str, seed: int, budget: int) -> Attem
     the network is linear. The budget does not matter.
     """
     way = victim.asking(prompt)
-    asked, empty = way.positive[0].tensors, victim.denoiser.encode([""]).tensors
+    rows = victim.denoiser.encode([prompt, ""])  # together, so that both have one length
+    asked, empty = rows[[0]].tensors, rows[[1]].tensors
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         share = (low + high) / 2
