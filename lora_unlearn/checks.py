@@ -10,7 +10,7 @@ from .bounds import FALSE_OPEN_RATE, least
 from .concept import Concept
 from .errors import UnlearnError
 from .promise import Promise
-from .suggest import CALLS, same_word
+from .vocabulary import CALLS, same_word
 
 
 def check_words(concept: Concept) -> None:

@@ -8,8 +8,7 @@ How near is near is measured on the encoder at hand: see `_Reading.measure`. Not
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -21,6 +20,7 @@ from torch import Tensor
 from .concept import Concept, is_style, literal
 from .denoiser import Denoiser
 from .errors import UnlearnError
+from .vocabulary import CALLS, LETTERS, Vocabulary, letters, plurals, same_word, sound_shift
 
 Kind = Literal["inflection", "near", "neighbour"]
 Report = Callable[[int, int], None]
@@ -48,13 +48,6 @@ OFFERED = 2 / 3
 FEWEST = 2 * MEASURED
 """A vocabulary with fewer words is none."""
 
-MARKS = ("</w>", "\u0120", "\u2581", "##")
-"""How tokens show where words begin or end: CLIP, byte-level BPE, SentencePiece, word pieces."""
-CALLS = re.compile(r"[:<>]")
-"""What a word holds that calls a file (embedding:name, <lora:name>) and means nothing itself."""
-LETTERS = 3
-"""The shortest word that is suggested."""
-
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -70,23 +63,6 @@ class Suggestion:
     word: str
     similarity: float
     kind: Kind
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What a host tells of its text encoder's words: a denoiser may offer one as `vocabulary()`.
-
-    Attributes:
-        encoder: the network; what is measured on it is kept as long as it lives.
-        words: whole words as `words_of` finds them, the most frequent first.
-        embed: (N words) to (N,E), each the mean of its tokens' rows in the encoder's input table.
-        read: (N plain prompts) to (N,D), each the mean of its tokens' states; None: of the denoiser's own `encode`.
-    """
-
-    encoder: Any
-    words: Sequence[str]
-    embed: Callable[[Sequence[str]], Tensor]
-    read: Callable[[Sequence[str]], Tensor] | None = None
 
 
 def suggest(
@@ -107,88 +83,6 @@ def suggest(
     """
     with torch.inference_mode(False), torch.no_grad():
         return _reading(denoiser, report).suggestions(concept, count)
-
-
-def words_of(tokens: Iterable[str]) -> list[str]:
-    """The whole words among a tokenizer's tokens: letters alone, lower case, no repeats, in the tokens' order.
-
-    Args:
-        tokens: raw strings, by rank. Those of CLIP end words with "</w>", byte-level ones begin them with U+0120,
-            SentencePiece with U+2581, word pieces go on with "##". Without any of these marks there are no words.
-    """
-    return list(whole_words({token: rank for rank, token in enumerate(tokens)}))
-
-
-def whole_words(ranks: Mapping[str, int]) -> dict[str, int]:
-    """The words of `words_of` with the ids of their tokens, the most frequent first.
-
-    Args:
-        ranks: a tokenizer's raw tokens with their ids, which rise with rarity.
-    """
-    counts = {mark: sum(mark in token for token in ranks) for mark in MARKS}
-    mark = max(MARKS, key=lambda mark: counts[mark])
-    found: dict[str, int] = {}
-    for token in sorted(ranks, key=ranks.__getitem__) if counts[mark] else ():
-        word = _unmarked(token, mark).lower()
-        if word.isalpha() and len(word) >= LETTERS:
-            found.setdefault(word, ranks[token])
-    return found
-
-
-def _unmarked(token: str, mark: str) -> str:
-    """The token's text if it is a whole word, else nothing."""
-    if mark == "##":
-        return "" if token.startswith(mark) else token
-    if mark == "</w>":
-        return _from_bytes(token.removesuffix(mark)) if token.endswith(mark) else ""
-    text = token.removeprefix(mark) if token.startswith(mark) else ""
-    return _from_bytes(text) if mark == "\u0120" else text
-
-
-def _byte_names() -> dict[str, int]:
-    """The characters that stand for bytes in byte-level vocabularies: printable ones for themselves."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-BYTES = _byte_names()
-
-
-def _from_bytes(token: str) -> str:
-    """A byte-level token's text; nothing for pieces of characters."""
-    if token.isascii():
-        return token
-    try:
-        return bytes(BYTES[character] for character in token).decode()
-    except (KeyError, UnicodeDecodeError):
-        return ""
-
-
-def same_word(one: str, other: str) -> bool:
-    """Whether two words are one but for case, spaces, an apostrophe, or the plural's ending."""
-    short, long = sorted((_letters(one), _letters(other)), key=len)
-    return bool(short) and (long == short or long in _plurals(short))
-
-
-def _letters(word: str) -> str:
-    return re.sub(r"[\W_]", "", word.lower())
-
-
-def _plurals(word: str) -> list[str]:
-    """A regular plural's possible forms."""
-    forms = [word + "s", word + "es"]
-    return forms + [word.removesuffix(end) + "ies" * (end == "y") + "ves" * (end != "y")
-                    for end in ("y", "fe", "f") if word.endswith(end)]  # fmt: skip
-
-
-def _sound_shift(one: str, other: str) -> bool:
-    """Whether one word may be the other's plural by its vowels alone: of one length, other letters the same."""
-    one, other = _letters(one), _letters(other)
-    if len(one) != len(other) or len(one) < LETTERS:
-        return False
-    changed = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
-    return one[0] == other[0] and 0 < len(changed) < LETTERS and all(a in "aeiou" and b in "aeiou" for a, b in changed)
 
 
 @dataclass
@@ -302,8 +196,8 @@ class _Reading:
 
     def shortlist(self, concept: Concept, own: Sequence[str]) -> list[str]:
         """The words closest to the concept's in the table, closer than by chance, but for those that the user named."""
-        named = [_letters(part) for word in concept.words for part in (word, *word.split())]
-        named += [_letters(word) for word in (*concept.keep, concept.of, concept.replace_with)]
+        named = [letters(part) for word in concept.words for part in (word, *word.split())]
+        named += [letters(word) for word in (*concept.keep, concept.of, concept.replace_with)]
         rows = self.rows(own).T
         close = torch.cat([(part.float() @ rows).amax(dim=1) for part in self.known.table.split(FREQUENT)])
         words, taken = list(self.known.words), set(named)
@@ -359,7 +253,7 @@ class _Reading:
     def kind(self, own: Sequence[str], word: str, similarity: float, margin: float, variant: bool) -> Kind | None:
         """What a word is to the concept; None: not worth a mention."""
         if similarity + CLOSER * margin >= self.known.near:
-            if variant or any(same_word(word, other) or _sound_shift(word, other) for other in own):
+            if variant or any(same_word(word, other) or sound_shift(word, other) for other in own):
                 return "inflection"
             return "near"
         return "neighbour" if margin < 0 and not variant else None
@@ -369,7 +263,7 @@ class _Reading:
         known, (*head, last) = self.known.words, word.split()
         found = [word.lower(), word.title()]
         if head and not is_style(word):
-            found += [" ".join([*head, form]) for form in _plurals(last) if form in known]
+            found += [" ".join([*head, form]) for form in plurals(last) if form in known]
             found += ["".join(word.lower().split())] if "".join(word.lower().split()) in known else []
         if not head:
             cuts = range(LETTERS, len(word) - LETTERS + 1)

@@ -19,7 +19,7 @@ from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.hosts.autograd import plain_tensors
 from ..lora_unlearn.hosts.layers import choose
 from ..lora_unlearn.hosts.text import new_vocabulary
-from ..lora_unlearn.suggest import Vocabulary
+from ..lora_unlearn.vocabulary import Vocabulary
 from .families import clip_skip_of, family_of, linears, prediction_of
 from .reading import LAYERED, READ, conditioned, count_of, given, handed, of_one_length
 from .weights import applied, differentiable, lent, stage_again

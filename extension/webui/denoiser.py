@@ -18,7 +18,7 @@ from lora_unlearn.hosts.layers import choose
 from lora_unlearn.hosts.prompts import untagged
 from lora_unlearn.hosts.schedules import DiffusionSchedule
 from lora_unlearn.hosts.text import new_vocabulary
-from lora_unlearn.suggest import Vocabulary
+from lora_unlearn.vocabulary import Vocabulary
 
 from . import model
 

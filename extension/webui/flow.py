@@ -13,7 +13,7 @@ from lora_unlearn.denoiser import Conditioning
 from lora_unlearn.hosts.prompts import untagged
 from lora_unlearn.hosts.text import new_vocabulary
 from lora_unlearn.padding import by_length, padded
-from lora_unlearn.suggest import Vocabulary
+from lora_unlearn.vocabulary import Vocabulary
 
 from . import model, neo
 from .calls import UNetCall

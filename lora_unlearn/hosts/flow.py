@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..denoiser import Conditioning, PredictionType, Target
 from ..families import FAMILIES
-from ..suggest import Vocabulary
+from ..vocabulary import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .layers import select

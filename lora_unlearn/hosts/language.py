@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..denoiser import Conditioning
 from ..padding import padded
-from ..suggest import Vocabulary
+from ..vocabulary import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .flow import FlowDenoiser

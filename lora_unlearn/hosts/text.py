@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..denoiser import Conditioning
-from ..suggest import Vocabulary, whole_words
+from ..vocabulary import Vocabulary, whole_words
 from .prompts import Parts, chunks, parse, plain, tokens, weighted
 
 Kind = Literal["sd", "sdxl", "sd3", "flux"]

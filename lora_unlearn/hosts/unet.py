@@ -11,7 +11,7 @@ from torch import Tensor
 from ..denoiser import Conditioning, PredictionType, Target
 from ..errors import UnlearnError
 from ..families import FAMILIES
-from ..suggest import Vocabulary
+from ..vocabulary import Vocabulary
 from . import text
 from .calls import NetworkCall
 from .layers import select

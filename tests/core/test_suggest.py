@@ -12,7 +12,7 @@ import torch
 from lora_unlearn import Concept, UnlearnError, denoiser_for, suggest
 from lora_unlearn.denoiser import Conditioning
 from lora_unlearn.hosts.text import encoder_words
-from lora_unlearn.suggest import Vocabulary, same_word, whole_words, words_of
+from lora_unlearn.vocabulary import Vocabulary, same_word, whole_words, words_of
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrt"]
 

@@ -16,7 +16,7 @@ from ...errors import UnlearnError
 from ...gate import Gate, kappa, text_score
 from ...guidance import Eraser, Mode
 from ...look import Look, decide_prompts
-from ...suggest import Vocabulary
+from ...vocabulary import Vocabulary
 from ..judge import Judge
 from .drawing import Picture, Way, draw
 from .words import Words

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...concept import Concept
-from ...suggest import Vocabulary
+from ...vocabulary import Vocabulary
 
 MOST = 20_000
 """The most frequent ones."""
