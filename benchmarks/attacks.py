@@ -5,7 +5,8 @@ that reads the text, the gate with a second look (careful), and no gate, the era
 against the text gate or the adapter, and drawn under all three. A row is one concept, attack and prompt; each lies in
 `--out`/attacks, and what is there is not tried again, so the command goes on where it was stopped. Prompts come
 outermost: a run that is stopped early has tried everything on fewer of them. `--table` prints the tables alone.
-`--method robust` attacks erasers of another method, `--adaptive` the careful gate, with its second look in the loop.
+`--method robust` attacks erasers of another method, `--adaptive` the careful gate, with its second look in the loop,
+`--relative` those of the language relative, whose prompts a real text encoder reads.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from typing import Any
 import torch
 
 from benchmarks import common
+from benchmarks.relative.model import load_language_relative, load_relative_judge
 from lora_unlearn import Adapter, Concept, Eraser, UnlearnError, calibrate, denoiser_for, erase, load_bank
 from lora_unlearn.bounds import clopper_pearson
 from lora_unlearn.decisions import Decision, decide
-from lora_unlearn.evaluate import DemoJudge
+from lora_unlearn.erase import usual_negatives
+from lora_unlearn.evaluate import DemoJudge, Judge
 from lora_unlearn.evaluate.attacks import ATTACKS, NEEDS, Attack, Victim, Way, prompts_for
 from lora_unlearn.look import Look
 
@@ -36,24 +39,33 @@ DEFENCES = ("text gate", "careful", "always on")
 
 def main() -> None:
     """Try what is missing, then print the tables."""
-    options = common.options(__doc__ or "", attacks="", prompts=2, method="fast", adaptive=False, table=False)
-    folder = options.out / ("attacks" if options.method == "fast" else f"attacks-{options.method}")
+    options = common.options(
+        __doc__ or "", attacks="", prompts=2, method="fast", adaptive=False, relative=False, table=False
+    )
+    folder = options.out / "-".join(["attacks", *["relative"] * options.relative, *{options.method} - {"fast"}])
     rows_in = folder / "adaptive" if options.adaptive else folder
     rows_in.mkdir(parents=True, exist_ok=True)
     concepts = ("cat", "ship", "frog") if options.concepts == ["cat", "ship"] else options.concepts
     names = options.attacks.split(",") if options.attacks else list(ATTACKS)
     if not options.table:
         torch.set_num_threads(1)
-        denoiser = denoiser_for(common.pipeline(options.checkpoint))
+        model = model_of(options)
         for index in range(options.prompts):
             for concept in concepts:
                 missing = [name for name in names if not row_file(rows_in, concept, name, index).is_file()]
                 if missing:
-                    victims = house(folder, denoiser, concept, options.method, options.adaptive)
+                    victims = house(folder, *model, concept, options.method, options.adaptive)
                     attacked(rows_in, victims, missing, index)
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(rows_in.glob("*-*.json"))]
     print(common.markdown([table_row(name, rows) for name in ATTACKS if any(r["attack"] == name for r in rows)]))
     print(common.markdown([needs_row(name, attack) for name, attack in ATTACKS.items()]))
+
+
+def model_of(options: Any) -> tuple[Any, Judge]:
+    """What is attacked, and who sees what it draws."""
+    if options.relative:
+        return denoiser_for(load_language_relative()), DemoJudge(load_relative_judge())
+    return denoiser_for(common.pipeline(options.checkpoint)), DemoJudge()
 
 
 def row_file(folder: Path, concept: str, name: str, index: int) -> Path:
@@ -75,18 +87,18 @@ class House:
         return decide(adapter, way.positive[-1], self.look)[0]
 
 
-def house(folder: Path, denoiser: Any, concept: str, method: str, adaptive: bool) -> House:
+def house(folder: Path, denoiser: Any, judge: Judge, concept: str, method: str, adaptive: bool) -> House:
     """The eraser of a concept under both gates, made once and kept; which of them is attacked."""
     paths = [folder / f"{concept}.safetensors", folder / f"{concept}.careful.safetensors"]
     if not paths[0].is_file():
-        erase(denoiser, Concept(concept), load_bank("demo"), method).save(paths[0])
+        erase(denoiser, Concept(concept), load_bank(denoiser.family), method).save(paths[0])
     adapter = Adapter.load(paths[0])
     if not paths[1].is_file():
-        gate = calibrate(denoiser, adapter, common.banks(adapter.concept)[1], look="careful")
+        gate = calibrate(denoiser, adapter, usual_negatives(denoiser.family, adapter.concept), look="careful")
         replace(adapter, gate=gate).save(paths[1])
     careful = replace(adapter, gate=Adapter.load(paths[1]).gate)  # of the same layers
     attacked = Eraser(careful if adaptive else adapter)
-    return House(Victim(denoiser, attacked, DemoJudge(), concept, STEPS, SCALE), adapter, careful, Look(denoiser))
+    return House(Victim(denoiser, attacked, judge, concept, STEPS, SCALE), adapter, careful, Look(denoiser))
 
 
 def attacked(folder: Path, house: House, names: Sequence[str], index: int) -> None:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..demo.judge import LABELS, load_judge
 from ..demo.judge import Judge as DemoNetwork
+from ..demo.judge import load_judge
 from ..errors import UnlearnError
 from .prompts import CLASSES, TEMPLATE
 
@@ -77,10 +77,10 @@ class DemoJudge:
     """
 
     name = "the demo model's own judge"
-    labels = LABELS
 
     def __init__(self, network: DemoNetwork | None = None) -> None:
         self.network = (network or load_judge()).eval()
+        self.labels = self.network.labels
 
     @torch.no_grad()
     def verdict(self, images: Sequence[Image.Image]) -> Verdict:
@@ -88,7 +88,7 @@ class DemoJudge:
         pictures = torch.stack([F.adaptive_avg_pool2d(_tensor(image), 64) for image in images])
         out = self.network(pictures)
         seen = out["presence"].sigmoid()
-        seen = torch.cat([seen, seen.new_zeros(len(seen), len(LABELS) - seen.shape[1])], dim=1)
+        seen = torch.cat([seen, seen.new_zeros(len(seen), len(self.labels) - seen.shape[1])], dim=1)
         features = self.network.features(pictures).flatten(1)
         return Verdict(out["thing"].softmax(dim=1), features, seen, out["style"].argmax(dim=1))
 
