@@ -198,7 +198,8 @@ def responses(text: Tensor, directions: Tensor) -> Tensor:
     Raises:
         UnlearnError: if a text is not finite.
     """
-    found = directions.to(text.device) @ text.float().flatten(0, 1).T
+    with torch.autocast(text.device.type, enabled=False):  # a host's own would score in half precision
+        found = directions.to(text.device) @ text.float().flatten(0, 1).T
     if not bool(torch.isfinite(found).all()):
         raise UnlearnError(
             "The text encoder returned values that are not finite, so no gate can decide; load it in float32, or take "

@@ -127,3 +127,21 @@ def test_sentences_hold_the_concept_in_many_ways(word, within):
     found = sentences(Concept(word), [f"a photo of a thing number {i}" for i in range(70)])
     assert len(found) > 100 and len(set(found)) == len(found)
     assert any(within in sentence for sentence in found) and not any("{" in sentence for sentence in found)
+
+
+def test_a_host_that_computes_in_half_precision_decides_the_same():
+    """A1111 samples under autocast: the score of given states is the same to the last bit, and pictures come out."""
+    from lora_unlearn import Eraser, erase, generate
+    from lora_unlearn.demo.checkpoint import load_demo
+    from lora_unlearn.hosts.generate import Sampling
+
+    demo = load_demo()
+    denoiser = denoiser_for(demo)
+    adapter = erase(denoiser, Concept("cat"), load_bank("demo"), "instant")
+    asked = denoiser.encode(["a photo of a cat", "a photo of a dog"])
+    exact = text_score(asked, adapter.gate)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(text_score(asked, adapter.gate), exact)
+        drawn = (generate(demo, ["a cat", "a dog"], [1, 1], Sampling(4, 5.0), on) for on in ((), [Eraser(adapter)]))
+        (cat, dog), (without, same) = drawn
+    assert dog.image.tobytes() == same.image.tobytes() and cat.image.tobytes() != without.image.tobytes()
