@@ -89,11 +89,11 @@ def test_prompts_of_ones_own_and_the_bound_reach_the_eraser(server):
     ],
 )
 def test_bad_requests_get_one_sentence(server, cat, route, body, sentence):
-    before = server.said().count("Traceback")
+    before = server.tracebacks()
     status, answer = server.ask(f"{API}/{route}", body)
     assert status == 400 and sentence in answer["detail"]
     assert answer["detail"].count(". ") == 0
-    assert server.said().count("Traceback") == before
+    assert server.tracebacks() == before
     assert server.call(f"{API}/status")["phase"] != "running"
 
 

@@ -207,6 +207,13 @@ class Server:
         """Its log so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    def tracebacks(self) -> int:
+        """How many its log holds, once it is quiet: a host writes them after it has answered."""
+        said, end = "", time.monotonic() + 10
+        while said != (said := self.said()) and time.monotonic() < end:
+            time.sleep(0.3)
+        return said.count("Traceback")
+
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
