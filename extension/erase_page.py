@@ -10,7 +10,6 @@ import gradio as gr
 from lora_unlearn import Concept, UnlearnError
 from lora_unlearn.concept import notices
 from lora_unlearn.erase import PRESETS
-from lora_unlearn.promise import USUAL
 
 from . import compat, panels
 from .fields import FIELDS, Values, methods, numbers, ordered, promises, text
@@ -19,7 +18,7 @@ from .orders import order_of, promise_of
 from .state import State
 from .studio import Studio
 from .trying import TryField
-from .words import INFO
+from .words import INFO, OF_PRESET
 
 QUIET = 20.0
 """Seconds after which a page that watches is sent something even if nothing changed."""
@@ -155,7 +154,7 @@ class ErasePage:
         fields = dict(zip(FIELDS, values, strict=True))
 
         def resume() -> str:
-            changed = fields["own"] or fields["false_open_rate"] or fields["look"] != USUAL.look
+            changed = fields["own"] or fields["false_open_rate"] or fields["look"] != OF_PRESET
             promise = promise_of(fields) if changed else None
             return self.studio.resume(None, fields["previews"] is not False, fields["pictures"] or 0, promise)
 

@@ -9,7 +9,7 @@ import gradio as gr
 from lora_unlearn.training.methods import METHODS
 
 from .orders import Order, order_of
-from .words import INFO, LOOKS, OWN
+from .words import INFO, LOOKS, OF_PRESET, OWN
 
 FIELDS = (
     "concept", "also", "replace_with", "keep", "preset", "of", "iterations", "rank", "batch", "learning_rate", "seed",
@@ -78,9 +78,9 @@ def promises() -> dict[str, Any]:
             label=OWN, info=INFO["own"], lines=3, max_lines=8, elem_id="lora_unlearn_own",
             placeholder="portrait of a woman, soft light",
         ),
-        "false_open_rate": text("false_open_rate", "How often may it open by mistake", placeholder="0.01"),
+        "false_open_rate": text("false_open_rate", "How often may it open by mistake", placeholder="preset's own"),
         "look": gr.Radio(
-            LOOKS, value="text", label="Who decides whether a prompt asks for it", info=INFO["look"],
+            LOOKS, value=OF_PRESET, label="Who decides whether a prompt asks for it", info=INFO["look"],
             elem_id="lora_unlearn_look",
         ),
     }  # fmt: skip

@@ -12,7 +12,6 @@ from typing import Any
 from lora_unlearn import Adapter, Concept, Settings, UnlearnError
 from lora_unlearn import order as core
 from lora_unlearn.bank import own_prompts
-from lora_unlearn.bounds import FALSE_OPEN_RATE
 from lora_unlearn.checks import check_own, check_words
 from lora_unlearn.erase import PRESETS
 from lora_unlearn.look import LOOK_MODES
@@ -20,6 +19,8 @@ from lora_unlearn.options import options_of
 from lora_unlearn.promise import USUAL, Promise
 from lora_unlearn.training.method import changed, read_option, written
 from lora_unlearn.training.methods import row
+
+from .words import OF_PRESET
 
 RANDOM = -1
 """The seed that stands for any."""
@@ -65,21 +66,22 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     preset = str(fields.get("preset") or "balanced")
     if preset not in PRESETS:
         raise UnlearnError(f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESETS)}.")
-    mode, settings = PRESETS[preset]
+    mode, settings, usual = PRESETS[preset]
     if method := str(fields.get("method") or ""):
-        mode, settings = method, row(method)
+        mode, settings, usual = method, row(method), USUAL
     settings = changed(replace(settings, **_numbers(fields)), _options(fields))
     pictures = fields.get("pictures")
     count = 2 if pictures is None else check_pictures(pictures)
-    return Order(concept, mode, settings, promise_of(fields, concept), fields.get("previews") is not False, count)
+    return Order(
+        concept, mode, settings, promise_of(fields, concept, usual), fields.get("previews") is not False, count
+    )
 
 
 def fields_of(order: Order) -> dict[str, Any]:
     """The page's fields that an order came from; not those of the gate, for own prompts are for no other page."""
     concept = order.concept
-    fitting = [name for name, (mode, _) in PRESETS.items() if mode == order.mode]
-    preset = next((name for name in fitting if _plain(order, name) == PRESETS[name][1]), fitting[0] if fitting else "")
-    usual = PRESETS[preset][1] if preset else row(order.mode)
+    preset = next((name for name, known in PRESETS.items() if known.mode == order.mode), "")
+    usual = PRESETS[preset].settings if preset else row(order.mode)
     options = written(_plain(order, preset), usual)
     numbers = {name: getattr(order.settings, name) for name in NUMBERS}
     return {
@@ -93,12 +95,16 @@ def fields_of(order: Order) -> dict[str, Any]:
 
 def _plain(order: Order, preset: str) -> Settings:
     """The order's settings with the preset's or the method's own numbers."""
-    usual = PRESETS[preset][1] if preset else row(order.mode)
+    usual = PRESETS[preset].settings if preset else row(order.mode)
     return replace(order.settings, **{number: getattr(usual, number) for number in NUMBERS})
 
 
-def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Promise:
-    """What the gate is to promise by the fields "own", "false_open_rate" and "look"; `concept` is what is to be erased.
+def promise_of(fields: Mapping[str, Any], concept: Concept | None = None, usual: Promise = USUAL) -> Promise:
+    """What the gate is to promise by the fields "own", "false_open_rate" and "look".
+
+    Args:
+        concept: what is to be erased.
+        usual: its rate and look where the fields are empty.
 
     Raises:
         UnlearnError: naming the field that is wrong.
@@ -112,8 +118,9 @@ def promise_of(fields: Mapping[str, Any], concept: Concept | None = None) -> Pro
     if concept is not None:
         own = check_own(own, concept, OWN)
     rate = fields.get("false_open_rate")
-    rate = FALSE_OPEN_RATE if rate is None or rate == "" else number(rate, "share of mistakes", 0.001, 0.1)
-    look = str(fields.get("look") or "text")
+    rate = usual.false_open_rate if rate is None or rate == "" else number(rate, "share of mistakes", 0.001, 0.1)
+    look = str(fields.get("look") or OF_PRESET)
+    look = usual.look if look == OF_PRESET else look
     if look not in LOOK_MODES:
         raise UnlearnError(f"The gate can't be decided by {look[:40]!r}; choose one of {', '.join(LOOK_MODES)}.")
     return Promise(tuple(own), rate, look)

@@ -20,7 +20,8 @@ INFO = {
     "also": "Other words for the same thing, separated by commas. Most are found without.",
     "replace_with": "Empty: the nearest other thing that the model draws; of a style, the same picture without it.",
     "keep": "Things that must not suffer, separated by commas: what looks most like it is worth naming.",
-    "preset": "quick: seconds, from the text alone. balanced: a short training. thorough: a longer one.",
+    "preset": "quick: seconds, from the text alone. balanced: a short training. thorough: three times as long, under "
+    "attack, and the model itself looks at prompts whose words say nothing.",
     "of": "Erases an attribute of one thing alone: red, of the thing apple.",
     "rank": "Directions that the eraser may use; it decides the file's size. 1 to 128.",
     "iterations": "Steps of the training at most, 1 to 5000.",
@@ -52,7 +53,13 @@ INFO = {
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""
-LOOKS = [("its words", "text"), ("its words, then the model", "careful"), ("the model alone", "always")]
+OF_PRESET = "preset"
+LOOKS = [
+    ("as the preset has it", OF_PRESET),
+    ("its words", "text"),
+    ("its words, then the model", "careful"),
+    ("the model alone", "always"),
+]
 ASK = "What else does this model read as the same?"
 NEAR = "This model reads these as nearly the same"
 NEIGHBOURS = "Close by, and meant to stay"

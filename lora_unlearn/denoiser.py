@@ -50,6 +50,15 @@ class Conditioning:
         text, after = self.tensors["text"], self.tensors.get("after")
         return text if after is None else torch.cat([text, after], dim=1)
 
+    @property
+    def given(self) -> Tensor:
+        """What the network is given: "states" (R,T,...) where it has layers before its entry, else the text (R,T,D)."""
+        return self.tensors.get("states", self.tensors["text"])
+
+    def giving(self, given: Tensor) -> Conditioning:
+        """A copy whose rows give the network something else, like `given`; what is read of them stays."""
+        return Conditioning({**self.tensors, "states" if "states" in self.tensors else "text": given}, self.ragged)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """A copy with every tensor changed."""
         return Conditioning({name: change(tensor) for name, tensor in self.tensors.items()}, self.ragged)

@@ -13,7 +13,6 @@ from PIL import Image
 from ..lora_unlearn import Adapter, Eraser, UnlearnError
 from ..lora_unlearn.erase import PRESETS
 from ..lora_unlearn.families import FAMILIES
-from ..lora_unlearn.promise import Promise
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for, erased
 from .messages import readable, told
@@ -49,8 +48,8 @@ class EraseConcept(io.ComfyNode):
             "preset",
             options=list(PRESETS),
             default="balanced",
-            tooltip="quick: from the text alone, in seconds. balanced: a short training. thorough: a long one, for "
-            "concepts that resist.",
+            tooltip="quick: from the text alone, in seconds. balanced: a short training. thorough: three times as "
+            "long, trained under attack, and the model itself looks at prompts whose words say nothing.",
         )
         vae = io.Vae.Input(
             "vae",
@@ -107,8 +106,8 @@ class EraseConcept(io.ComfyNode):
         off = not enabled or strength == 0
         try:
             words = concept_of(concept, replace_with, keep, also, erased(model))
-            mode, settings = PRESETS[preset]
-            promise = Promise(bank_of(bank, words))
+            mode, settings, promise = PRESETS[preset]
+            promise = replace(promise, own=bank_of(bank, words))
             order = Order(words, mode, replace(settings, seed=seed), promise, None, cache, may_lower_batch=True)
             adapter = known_eraser(model, clip, order)
         except UnlearnError:

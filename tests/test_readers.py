@@ -78,7 +78,7 @@ def test_the_names_that_a_file_may_hold_are_those_that_the_program_knows():
     assert set(unet.WIDTHS.values()) <= set(FAMILIES)
 
 
-@pytest.mark.parametrize("settings", [*MODES.values(), *(settings for _, settings in PRESETS.values())])
+@pytest.mark.parametrize("settings", [*MODES.values(), *(preset.settings for preset in PRESETS.values())])
 def test_what_is_written_by_default_can_be_read(tmp_path, settings):
     """A field that is new to a dataclass needs a kind in `strict.KINDS`, and its default has to be within bounds."""
     adapter = replace(Adapter.load(OLD), settings=settings, gate=Gate(), concept=Concept("red", of="apple"))

@@ -27,8 +27,6 @@ class Method:
 
 
 FAST = Settings()
-THOROUGH = Settings(iterations=120, batch=8, learning_rate=2.5e-2, trajectory_steps=12)
-"""Several times the evaluations of the defaults, for concepts that resist."""
 INSTANT = Settings(down="edit", rank=32, iterations=0)
 """The closed form; its rank decides the file's size."""
 PAPER = Settings(

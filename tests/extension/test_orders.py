@@ -10,7 +10,17 @@ from lora_unlearn.files import file_name
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_presets_are_the_cores_own(preset):
     order = part("orders").order_of({"concept": "cat", "preset": preset})
-    assert (order.mode, order.settings) == PRESETS[preset]
+    assert (order.mode, order.settings, order.promise) == PRESETS[preset]
+
+
+def test_what_is_typed_of_the_gate_counts_more_than_the_preset():
+    order_of = part("orders").order_of
+    thorough = order_of({"concept": "cat", "preset": "thorough", "look": "preset", "false_open_rate": ""}).promise
+    assert (thorough.look, thorough.false_open_rate) == ("careful", 0.02)
+    typed = order_of({"concept": "cat", "preset": "thorough", "look": "text", "false_open_rate": 0.005}).promise
+    assert (typed.look, typed.false_open_rate) == ("text", 0.005)
+    method = order_of({"concept": "cat", "preset": "thorough", "method": "esd"}).promise
+    assert (method.look, method.false_open_rate) == ("text", 0.01)
 
 
 def test_words_are_split_at_commas_and_trimmed():

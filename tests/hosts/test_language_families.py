@@ -26,6 +26,7 @@ from lora_unlearn.hosts.packed import unpacked
 from lora_unlearn.hosts.sampling import erasing
 from lora_unlearn.settings import Settings
 from lora_unlearn.training.prompts import encode
+from lora_unlearn.training.sources.adversarial import token_spread
 from lora_unlearn.training.starts.edit import closed_form
 from lora_unlearn.training.train import train
 
@@ -339,5 +340,22 @@ def test_weights_that_come_and_go_are_found(name, mode):
 
 def test_methods_that_move_tokens_are_refused_in_one_sentence(denoiser):
     rows = denoiser.encode(["a cat"])
-    with pytest.raises(UnlearnError, match=r"choose another method\.$"):
+    with pytest.raises(UnlearnError, match=r"choose another method or attack\.$"):
         rows.reading(rows.tensors["text"])
+
+
+def test_an_adversarial_training_moves_what_the_network_is_given_and_no_padding(denoiser):
+    settings = Settings(
+        down="edit", rank=2, selector="context", iterations=3, batch=2, trajectories=2, trajectory_steps=2, enough=99.0,
+        source=("recorded", "adversarial"), options={"adversarial.steps": 1.0},
+    )  # fmt: skip
+    prompts = encode(denoiser, Concept("cat", replace_with="dog"), ["boat", "a tree"])
+    assert train(denoiser, prompts, settings).complete
+    short = denoiser.encode(["a cat", LONG])
+    spread, said = token_spread(short)
+    assert spread.isfinite().all() and (spread > 0).any()
+    given = short.given.flatten(2)
+    assert torch.equal(said.flatten(), (given != 0).any(2).float().flatten())
+    moved = short.giving(short.given + 0.1 * spread * said)
+    assert torch.equal(moved.given.flatten(2)[0][said[0].flatten() == 0], given[0][said[0].flatten() == 0])
+    assert not torch.equal(moved.given, short.given) and torch.equal(moved.read, short.read)

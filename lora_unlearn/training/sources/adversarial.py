@@ -53,17 +53,32 @@ class Attacked:
         return replace(states, asked=self._attacked(lora, states, states.asked))
 
     def _attacked(self, lora: Lora, states: States, asked: Conditioning) -> Conditioning:
-        text = asked.tensors["text"].detach()
-        room = self.radius * text.float().flatten(0, 1).std(0)
-        shift = torch.zeros_like(text, dtype=torch.float32)
+        given = asked.given.detach()
+        spread, said = token_spread(asked)
+        room = self.radius * spread * said
+        shift = torch.zeros_like(given, dtype=torch.float32)
         for _ in range(self.steps):
-            gradient = self._slope(lora, states, asked, text, shift)
+            gradient = self._slope(lora, states, asked, given, shift)
             shift = (shift - 2 * room / self.steps * gradient.sign()).clamp(-room, room)
-        return asked.reading((text + shift).to(text))
+        return asked.giving((given + shift).to(given))
 
-    def _slope(self, lora: Lora, states: States, asked: Conditioning, text: Tensor, shift: Tensor) -> Tensor:
-        """The gradient of |e_lora(x, c + d) - e(x, c)|^2 for d, like the text."""
+    def _slope(self, lora: Lora, states: States, asked: Conditioning, given: Tensor, shift: Tensor) -> Tensor:
+        """The gradient of |e_lora(x, c + d) - e(x, c)|^2 for d, like what is given."""
         moved = shift.clone().requires_grad_()
-        attacked = asked.reading((text + moved).to(text.dtype))
+        attacked = asked.giving((given + moved).to(given.dtype))
         change = self.scene.adapted(lora, states.x, states.sigma, attacked) - states.target
         return torch.autograd.grad(change.float().square().mean(), moved)[0]
+
+
+def token_spread(asked: Conditioning) -> tuple[Tensor, Tensor]:
+    """Each component's spread over the tokens of rows (R,T,...), and which tokens are no zero padding, (R,T,1...).
+
+    The standard deviation; where a language model reads the prompt the median deviation in its place, as the first of
+    its tokens, the attention's sink, is larger than all others together.
+    """
+    given = asked.given.detach().float()
+    said = (given.flatten(2) != 0).any(dim=2).view(*given.shape[:2], *[1] * (given.ndim - 2))
+    if "states" not in asked.tensors:
+        return given.flatten(0, 1).std(0), said.float()
+    tokens = given[said.flatten(2)[..., 0]]
+    return 1.4826 * (tokens - tokens.median(0).values).abs().median(0).values, said.float()
