@@ -193,9 +193,9 @@ class Bench:
 def case(name: str) -> Case:
     """The prompts and questions for a thing, for the style, and for the attribute."""
     if name == f"{STYLE} style":
-        others = [f"a {thing}, {style}" for thing in THINGS[::6] for style in STYLES if style != STYLE]
-        asked = [pattern.format(f"{thing}, {STYLE}") for thing in THINGS[1::5] for pattern in HELD_OUT[:2]]
-        alike = [f"a {STYLE} of a {thing}" for thing in THINGS[::3]]
+        others = [f"a {thing}, {style}" for thing in list(THINGS)[::6] for style in STYLES if style != STYLE]
+        asked = [pattern.format(f"{thing}, {STYLE}") for thing in list(THINGS)[1::5] for pattern in HELD_OUT[:2]]
+        alike = [f"a {STYLE} of a {thing}" for thing in list(THINGS)[::3]]
         return Case(Concept(name), asked, alike, others, lambda look: look[1] == STYLE, lambda a, b: a[:2] == b[:2])
     if name == "red apple":
         colours = ("a green apple", "an apple", "a red heart", "a red car", "a heart", "a red star", "a tree")
