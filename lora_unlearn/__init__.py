@@ -14,6 +14,7 @@ from .erase import erase
 from .errors import UnlearnError
 from .gate import Gate
 from .guidance import Decision, Eraser, Guidance
+from .hosts.attached import Attached, attach
 from .hosts.diffusers import denoiser_for
 from .hosts.generate import Picture, Sampling, generate
 from .hosts.sampling import erasing
@@ -23,6 +24,7 @@ from .version import __version__
 
 __all__ = [
     "Adapter",
+    "Attached",
     "Concept",
     "Decision",
     "Eraser",
@@ -34,6 +36,7 @@ __all__ = [
     "Suggestion",
     "UnlearnError",
     "__version__",
+    "attach",
     "calibrate",
     "denoiser_for",
     "erase",

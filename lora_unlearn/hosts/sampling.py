@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..adapter import Adapter
 from ..denoiser import Conditioning
@@ -27,9 +28,12 @@ class Run:
 
     Attributes:
         guidance: the state machine of the latest call, with decisions and the count of evaluations.
+        block: what takes the erasers off again, where they outlive a `with` block (`attach`). The network holds this
+            object, so they stay on for as long as it lives.
     """
 
     guidance: Guidance | None = None
+    block: ExitStack | None = None
 
 
 @contextmanager
@@ -69,24 +73,24 @@ def _own(eraser: Eraser) -> Eraser:
     return replace(eraser, adapter=replace(eraser.adapter, lora=lora))
 
 
-BUSY: set[int] = set()
-"""The networks that run under erasers now, by their id."""
+BUSY: WeakSet[nn.Module] = WeakSet()
+"""The networks that run under erasers now."""
 
 
 @contextmanager
 def _alone(network: Any) -> Iterator[None]:
     """Refuse a second block on a network, whose calls the two would take for each other's."""
-    name = id(inside(network))
-    if name in BUSY:
+    network = inside(network)
+    if network in BUSY:
         raise UnlearnError(
-            "The network of this pipeline already runs under erasers; leave that block first, or give all erasers to "
-            "one block."
+            "The network of this pipeline already runs under erasers; leave that block or detach them first, or give "
+            "all erasers at once."
         )
-    BUSY.add(name)
+    BUSY.add(network)
     try:
         yield
     finally:
-        BUSY.remove(name)
+        BUSY.discard(network)
 
 
 def check_family(eraser: Eraser, family: str) -> None:
@@ -130,12 +134,22 @@ def _wrapped(pipe: Any, denoiser: UNetDenoiser | FlowDenoiser, erasers: Sequence
         finally:
             looking = False
 
+    def follow() -> None:
+        """Where the pipeline was moved or cast since the last run, what is remembered is of no use any more."""
+        nonlocal seen
+        place = pipe._execution_device, network.dtype
+        if place != (denoiser.device, denoiser.dtype):
+            denoiser.device, denoiser.dtype = place
+            encoded.clear()
+            seen = Look(denoiser, encode)
+
     def forward(*args: Any, **kwargs: Any) -> Any:
         if looking:
             return plain(*args, **kwargs)
         call = denoiser.host_call(plain, args, kwargs)
         index = clock.read(pipe.scheduler.timesteps, call)
         if clock.fresh or run.guidance is None:
+            follow()
             run.guidance = Guidance(erasers, encode, len(pipe.scheduler.timesteps.unique_consecutive()), look)
         if index is None:
             run.guidance.evaluations = [spent + 1 for spent in run.guidance.evaluations]
