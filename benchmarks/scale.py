@@ -22,7 +22,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Linear
 
 from benchmarks import common
 from benchmarks.encoders import TextOnly
@@ -95,7 +96,7 @@ class Wide:
         self.width, layers = SHAPES[family]
         self.layers = {}
         for number, out in enumerate(out for out, count in layers.items() for _ in range(count)):
-            linear = nn.Linear(self.width, out, bias=False)
+            linear = Linear(self.width, out, bias=False)
             linear.weight.data = torch.randn(out, self.width, generator=generator) / self.width**0.5
             self.layers[f"layer{number}.attn2.to_v"] = Target(linear)
         self.ends = torch.randn(LENGTH, self.width, generator=generator)

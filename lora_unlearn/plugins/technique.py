@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from PIL import Image
@@ -51,25 +51,10 @@ class TechniqueConfig:
             UnlearnError: for a value that can't be meant.
         """
         config = cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
-        whole, model = "a whole number from 1 up", 'a folder, a .safetensors file or "demo"'
-        for name, fine, wanted in (
-            (
-                "checkpoint",
-                _is(config.checkpoint, str) and config.checkpoint,
-                'a folder, a .safetensors file or "demo"',
-            ),
-            ("adapter", all(_is(name, str) for name in config.adapters), "a file or a list of files"),
-            ("strength", config.strength is None or _is(config.strength, int, float), "a number"),
-            ("gate", config.gate in get_args(Mode), '"auto", "on" or "off"'),
-            ("dtype", config.dtype in (None, "float32", "float16", "bfloat16"), "float32, float16 or bfloat16"),
-            ("num_inference_steps", _is(config.num_inference_steps, int) and config.num_inference_steps > 0, whole),
-            ("batch", _is(config.batch, int) and config.batch > 0, whole),
-            ("seed", config.seed is None or _is(config.seed, int), "a whole number"),
-        ):
-            if not fine:
-                raise UnlearnError(
-                    f'The technique lora_unlearn was given {getattr(config, name)!r} as "{name}"; write {wanted}.'
-                )
+        for name, wanted in WANTED.items():
+            value = getattr(config, name)
+            if not wanted.fine(value):
+                raise UnlearnError(f'The technique lora_unlearn got {value!r} as "{name}"; write {wanted.words}.')
         return config
 
     @property
@@ -78,9 +63,31 @@ class TechniqueConfig:
         return list(self.adapter) if isinstance(self.adapter, list | tuple) else [self.adapter]  # type: ignore[list-item]
 
 
-def _is(value: Any, *kinds: type) -> bool:
-    """Whether a value of JSON is of a kind; true and false are no numbers."""
-    return isinstance(value, kinds) and not isinstance(value, bool)
+class Wanted(NamedTuple):
+    """What a key's value must be, and how that is said."""
+
+    fine: Callable[[Any], bool]
+    words: str
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> bool:
+    return _number(value) and isinstance(value, int)
+
+
+WANTED = {
+    "checkpoint": Wanted(lambda value: isinstance(value, str) and value != "", 'a folder, a file, or "demo"'),
+    "strength": Wanted(lambda value: value is None or _number(value), "a number; 1 erases"),
+    "gate": Wanted(lambda value: value in get_args(Mode), '"auto", "on" or "off"'),
+    "dtype": Wanted(lambda value: value in (None, "float32", "float16", "bfloat16"), "float32, float16 or bfloat16"),
+    "num_inference_steps": Wanted(lambda value: _whole(value) and value > 0, "a whole number from 1 up"),
+    "guidance_scale": Wanted(lambda value: value is None or _number(value), "a number; 1 is no guidance"),
+    "batch": Wanted(lambda value: _whole(value) and value > 0, "a whole number from 1 up"),
+    "seed": Wanted(lambda value: value is None or _whole(value), "a whole number"),
+}
 
 
 class LoraUnlearnTechnique:

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 import torch
-from torch import nn
+from torch.nn import Linear
 
 from lora_unlearn import Concept, denoiser_for, erase, load_bank
 from lora_unlearn.denoiser import Conditioning
@@ -44,7 +44,7 @@ def denoiser(pipe):
 
 def widened(layer):
     """A layer that reads a second encoder's components with weights near nothing."""
-    wide = nn.Linear(layer.in_features + WIDTH, layer.out_features, bias=False)
+    wide = Linear(layer.in_features + WIDTH, layer.out_features, bias=False)
     with torch.no_grad():
         wide.weight[:, : layer.in_features] = layer.weight
         noise = torch.randn(layer.out_features, WIDTH, generator=torch.Generator().manual_seed(0))

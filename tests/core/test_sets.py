@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import Linear
 
 from lora_unlearn import Adapter, Concept, Gate, Settings, UnlearnError
 from lora_unlearn.denoiser import Target
@@ -181,7 +182,7 @@ def test_memory_is_bounded(hundred):
 
 
 def test_a_thousand_attached_erasers_leave_a_layer_as_it_was_and_one_can_speak(adapter):
-    linear = torch.nn.Linear(80, 64)
+    linear = Linear(80, 64)
     (name, layer), x = next(adapter.lora.items()), torch.randn(3, 80)
     plain = linear(x)
     loras = [Lora({name: layer}) for _ in range(1000)]

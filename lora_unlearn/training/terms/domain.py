@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import Conv2d
 
 from ...lora import Lora
 from ...options import option
@@ -50,11 +51,11 @@ class Domain:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = nn.Sequential(
-                nn.Conv2d(like.shape[1], self.width, 3, 2, 1),
+                Conv2d(like.shape[1], self.width, 3, 2, 1),
                 nn.LeakyReLU(0.2),
-                nn.Conv2d(self.width, self.width, 3, 1, 1),
+                Conv2d(self.width, self.width, 3, 1, 1),
                 nn.LeakyReLU(0.2),
-                nn.Conv2d(self.width, 1, 3, 1, 1),
+                Conv2d(self.width, 1, 3, 1, 1),
             )
         network = network.to(like.device)
         return network, torch.optim.Adam(network.parameters(), lr=self.critic_rate)
