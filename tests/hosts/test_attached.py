@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from lora_unlearn import Concept, Eraser, Sampling, UnlearnError, attach, denois
 from lora_unlearn.bank import load_bank
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.evaluate import DemoJudge
+from lora_unlearn.hosts.sampling import BUSY
 
 JUDGE = DemoJudge()
 
@@ -74,14 +76,22 @@ def test_calls_run_as_within_a_block_until_the_erasers_are_detached_to_the_byte(
     assert torch.equal(draw(pipe), plain)
 
 
-def test_the_erasers_stay_where_nobody_keeps_the_handle_and_go_with_their_pipeline():
-    for _ in range(2):  # the second network may well lie where the first one lay
-        pipe = tiny.new_pipeline("sd1")
-        plain = draw(pipe)
-        attach(pipe, for_cats(pipe))
-        gc.collect()
-        assert not torch.equal(draw(pipe), plain)
-        del pipe
+def test_the_erasers_stay_where_nobody_keeps_the_handle():
+    pipe = tiny.new_pipeline("sd1")
+    plain = draw(pipe)
+    attach(pipe, for_cats(pipe))
+    gc.collect()
+    assert not torch.equal(draw(pipe), plain)
+
+
+def test_a_pipeline_that_goes_takes_its_erasers_along():
+    pipe = tiny.new_pipeline("sd1")
+    attach(pipe, for_cats(pipe))
+    network = weakref.ref(pipe.unet)
+    assert network() in BUSY
+    del pipe
+    gc.collect()
+    assert network() is None
 
 
 @pytest.mark.thorough
