@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 
 from .denoiser import Conditioning
 from .errors import UnlearnError
@@ -198,7 +198,7 @@ def responses(text: Tensor, directions: Tensor) -> Tensor:
     Raises:
         UnlearnError: if a text is not finite.
     """
-    with torch.autocast(text.device.type, enabled=False):  # a host's own would score in half precision
+    with autocast(text.device.type, enabled=False):  # a host's own would score in half precision
         found = directions.to(text.device) @ text.float().flatten(0, 1).T
     if not bool(torch.isfinite(found).all()):
         raise UnlearnError(

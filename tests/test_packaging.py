@@ -132,6 +132,24 @@ def test_imports_bring_no_optional_library(more):
     assert EXTRAS.isdisjoint(done.stdout.split())
 
 
+LAYERS = "Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding"
+REFUSED = re.compile(rf"(?<![\w.])(torch\.)?nn\.({LAYERS})\(|torch\.(cuda\.|amp\.)*autocast|\.cuda\(|\.to\([\"']cuda")
+"""What comfy-test's static level reads as a layer or a precision that ComfyUI does not manage: a rule about text alone."""
+
+
+def test_no_source_has_a_text_that_the_registrys_validators_refuse():
+    folders = [ROOT / name for name in ("lora_unlearn", "nodes", "extension", "tests", "benchmarks")]
+    found = [
+        f"{path}:{number}"
+        for folder in folders
+        for path in sources(folder)
+        if path.suffix == ".py"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if REFUSED.search(line)
+    ]
+    assert found == []
+
+
 def test_sources_are_ascii():
     folders = [ROOT / name for name in ("lora_unlearn", "nodes", "extension", "scripts", "tests")]
     modules = [path for folder in folders for path in sources(folder) if path.suffix == ".py"]

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 import torch
+from torch import autocast
 
 from lora_unlearn import Concept, UnlearnError, denoiser_for, load_bank
 from lora_unlearn.bank import Parts
@@ -140,7 +141,7 @@ def test_a_host_that_computes_in_half_precision_decides_the_same():
     adapter = erase(denoiser, Concept("cat"), load_bank("demo"), "instant")
     asked = denoiser.encode(["a photo of a cat", "a photo of a dog"])
     exact = text_score(asked, adapter.gate)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu", torch.bfloat16):
         assert torch.equal(text_score(asked, adapter.gate), exact)
         drawn = (generate(demo, ["a cat", "a dog"], [1, 1], Sampling(4, 5.0), on) for on in ((), [Eraser(adapter)]))
         (cat, dog), (without, same) = drawn
