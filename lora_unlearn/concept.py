@@ -77,14 +77,16 @@ class Concept:
     def named_in(self, prompt: str) -> bool:
         """Whether a prompt holds one of the words as a word of its own, in any case, or in its English plural.
 
-        In scripts that put no spaces between words, anywhere.
+        A style is named by its bare name, too: who writes "by Van Gogh" asks for it. In scripts that put no spaces
+        between words, anywhere.
         """
         return self.naming.search(prompt) is not None
 
     @property
     def naming(self) -> re.Pattern[str]:
         """What finds one of the words in a prompt, see `named_in`."""
-        return _naming(self.words)
+        bare = (re.sub(r"\s*style$", "", word, flags=re.IGNORECASE) for word in self.words if is_style(word))
+        return _naming(tuple(dict.fromkeys((*self.words, *filter(None, bare)))))
 
     @property
     def probe(self) -> str:

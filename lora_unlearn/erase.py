@@ -51,7 +51,7 @@ PRESETS: dict[str, Preset] = {
 }
 """By name. Thorough is what withstands most attacks (`docs/evaluation.md`): trained under attack, with a second look
 beside the whole bound of the text."""
-RECIPE = 3
+RECIPE = 4
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3

@@ -22,7 +22,7 @@ def test_the_parts_share_no_prompt_and_bear_a_bound_of_one_in_a_thousand():
         ("ear", ["her ears", "an ear."], ["a bear", "his beard"]),
         ("pony", ["ponies"], ["a ponytail"]),
         ("boat", ["boats, sunset"], ["a sailboat"]),
-        ("Van Gogh style", ["in van  gogh style"], ["van gogh"]),
+        ("Van Gogh style", ["in van  gogh style", "a house by Vincent van Gogh"], ["a van", "a gothic house in oil"]),
         ("\u732b", ["\u9ed2\u732b\u306e\u7d75"], ["a cat"]),
     ],
 )
