@@ -9,7 +9,7 @@ import gradio as gr
 
 from lora_unlearn import Concept, UnlearnError
 from lora_unlearn.concept import notices
-from lora_unlearn.erase import PRESETS
+from lora_unlearn.erase import PRESETS, USUAL_PRESET
 
 from . import compat, panels
 from .fields import FIELDS, Values, methods, numbers, ordered, promises, text
@@ -49,7 +49,7 @@ class ErasePage:
         concept = text("concept", "What should the model stop drawing?", placeholder="cat")
         self.notice = gr.HTML(visible=False, elem_id="lora_unlearn_notice")
         preset = gr.Radio(
-            list(PRESETS), value="balanced", label="How thorough", info=INFO["preset"], elem_id="lora_unlearn_preset"
+            list(PRESETS), value=USUAL_PRESET, label="How thorough", info=INFO["preset"], elem_id="lora_unlearn_preset"
         )
         return {"concept": concept, "preset": preset}
 

@@ -13,7 +13,7 @@ from lora_unlearn import Adapter, Concept, Settings, UnlearnError
 from lora_unlearn import order as core
 from lora_unlearn.bank import own_prompts
 from lora_unlearn.checks import check_own, check_words
-from lora_unlearn.erase import PRESETS
+from lora_unlearn.erase import PRESETS, USUAL_PRESET
 from lora_unlearn.look import LOOK_MODES
 from lora_unlearn.options import options_of
 from lora_unlearn.promise import USUAL, Promise
@@ -63,7 +63,7 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     text = {name: _text(fields, name) for name in ("concept", "also", "replace_with", "keep", "of")}
     concept = Concept(text["concept"], _words(text["also"]), text["replace_with"], _words(text["keep"]), text["of"])
     check_words(concept)
-    preset = str(fields.get("preset") or "balanced")
+    preset = str(fields.get("preset") or USUAL_PRESET)
     if preset not in PRESETS:
         raise UnlearnError(f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESETS)}.")
     mode, settings, usual = PRESETS[preset]
@@ -86,7 +86,7 @@ def fields_of(order: Order) -> dict[str, Any]:
     numbers = {name: getattr(order.settings, name) for name in NUMBERS}
     return {
         "concept": concept.name, "also": ", ".join(concept.also), "replace_with": concept.replace_with,
-        "keep": ", ".join(concept.keep), "of": concept.of, "preset": preset or "balanced",
+        "keep": ", ".join(concept.keep), "of": concept.of, "preset": preset or USUAL_PRESET,
         "method": "" if preset else order.mode, "options": "\n".join(options),
         **{name: f"{value}" if value != getattr(usual, name) else "" for name, value in numbers.items()},
         "pictures": order.pictures, "previews": order.previews,

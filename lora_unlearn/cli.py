@@ -209,9 +209,9 @@ def _training(add: Parser) -> None:
         "--mode",
         "--method",
         type=words,
-        default="fast",
-        help="fast trains, instant solves without training, paper follows UnGuide as released; lora-unlearn methods "
-        "lists them all",
+        default="instant",
+        help="instant solves without training, fast trains, robust trains under attack, paper follows UnGuide as "
+        "released; lora-unlearn methods lists them all",
     )
     add.add_argument(
         "--method-option",

@@ -51,6 +51,8 @@ PRESETS: dict[str, Preset] = {
 }
 """By name. Thorough is what withstands most attacks (`docs/evaluation.md`): trained under attack, with a second look
 beside the whole bound of the text."""
+USUAL_PRESET = "quick"
+"""Chosen from the table in `docs/methods.md`: of things, a style and an attribute the closed form leaves least."""
 RECIPE = 4
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
@@ -77,7 +79,7 @@ def erase(
     denoiser: Denoiser,
     concept: Concept,
     bank: Sequence[str],
-    mode: Mode = "fast",
+    mode: Mode = "instant",
     settings: Settings | None = None,
     report: Report = lambda progress: None,
     stop: Stop = lambda: False,

@@ -11,7 +11,7 @@ from comfy_execution.graph import ExecutionBlocker
 from PIL import Image
 
 from ..lora_unlearn import Adapter, Eraser, UnlearnError
-from ..lora_unlearn.erase import PRESETS
+from ..lora_unlearn.erase import PRESETS, USUAL_PRESET
 from ..lora_unlearn.families import FAMILIES
 from .before_after import Studio, compare, usual_prompts
 from .guide import apply_erasers, encoded_for, erased
@@ -47,7 +47,7 @@ class EraseConcept(io.ComfyNode):
         preset = io.Combo.Input(
             "preset",
             options=list(PRESETS),
-            default="balanced",
+            default=USUAL_PRESET,
             tooltip="quick: from the text alone, in seconds. balanced: a short training. thorough: three times as "
             "long, trained under attack, and the model itself looks at prompts whose words say nothing.",
         )
