@@ -63,12 +63,18 @@ def order_of(fields: Mapping[str, Any]) -> Order:
     text = {name: _text(fields, name) for name in ("concept", "also", "replace_with", "keep", "of")}
     concept = Concept(text["concept"], _words(text["also"]), text["replace_with"], _words(text["keep"]), text["of"])
     check_words(concept)
-    preset = str(fields.get("preset") or USUAL_PRESET)
+    trains = any(fields.get(name) for name in ("iterations", "batch", "learning_rate"))
+    preset = str(fields.get("preset") or ("balanced" if trains else USUAL_PRESET))
     if preset not in PRESETS:
         raise UnlearnError(f"There is no preset {preset[:40]!r}; choose one of {', '.join(PRESETS)}.")
     mode, settings, usual = PRESETS[preset]
     if method := str(fields.get("method") or ""):
         mode, settings, usual = method, row(method), USUAL
+    if trains and not settings.trains:
+        raise UnlearnError(
+            f"{method or preset} trains nothing, so it takes no updates, batch or learning rate; leave these fields "
+            "empty, or choose balanced."
+        )
     settings = changed(replace(settings, **_numbers(fields)), _options(fields))
     pictures = fields.get("pictures")
     count = 2 if pictures is None else check_pictures(pictures)

@@ -209,9 +209,9 @@ def _training(add: Parser) -> None:
         "--mode",
         "--method",
         type=words,
-        default="instant",
         help="instant solves without training, fast trains, robust trains under attack, paper follows UnGuide as "
-        "released; lora-unlearn methods lists them all",
+        "released; lora-unlearn methods lists them all. Default: instant; fast where an option asks for a training "
+        "(--iterations, --learning-rate, --batch, --offload, --resume)",
     )
     add.add_argument(
         "--method-option",

@@ -53,6 +53,13 @@ PRESETS: dict[str, Preset] = {
 beside the whole bound of the text."""
 USUAL_PRESET = "quick"
 """Chosen from the table in `docs/methods.md`: of things, a style and an attribute the closed form leaves least."""
+
+
+def usual_mode(trains: bool) -> Mode:
+    """The method where nobody names one: as `USUAL_PRESET`, or a training where something of one is asked for."""
+    return "fast" if trains else PRESETS[USUAL_PRESET].mode
+
+
 RECIPE = 4
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
@@ -79,7 +86,7 @@ def erase(
     denoiser: Denoiser,
     concept: Concept,
     bank: Sequence[str],
-    mode: Mode = "instant",
+    mode: Mode = "",
     settings: Settings | None = None,
     report: Report = lambda progress: None,
     stop: Stop = lambda: False,
@@ -95,7 +102,7 @@ def erase(
         concept: what to erase.
         bank: ordinary prompts of all kinds. Those that hold one of the concept's words are left out; some of the others
             shape adapter and gate, some set its threshold, some only judge it (see `lora_unlearn.bank.Parts`).
-        mode: the name of a method, see `lora_unlearn.training.methods`.
+        mode: the name of a method, see `lora_unlearn.training.methods`; default: `usual_mode`.
         settings: its parts and hyper-parameters; default: the method's own.
         report, stop, calibrated, save: see `lora_unlearn.order.Watch`.
         resume: a partial adapter to go on from.
@@ -108,6 +115,7 @@ def erase(
         UnlearnError: if too few of the bank's prompts are left for the calibration, a loss is not finite, or the model
             does not draw the concept.
     """
+    mode = mode or usual_mode(bool(resume) or (settings is not None and settings.trains))
     order = Order(concept, mode, row(mode, settings), promise)
     return fulfil(denoiser, order, bank, Watch(report, stop, calibrated, save), resume)
 

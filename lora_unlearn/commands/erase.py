@@ -15,7 +15,7 @@ from ..checks import check_rate, check_words
 from ..concept import Concept, notices
 from ..denoiser import base_hash
 from ..describe import gate_lines, percent
-from ..erase import LEAST_CHANGE, fulfil
+from ..erase import LEAST_CHANGE, fulfil, usual_mode
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..keep import Keeper, unfinished_beside
@@ -91,6 +91,8 @@ def settings_for(args: argparse.Namespace) -> Settings:
     Raises:
         UnlearnError: for an option that the mode has no use for.
     """
+    trains = any(getattr(args, name) for name in ("iterations", "learning_rate", "batch", "offload", "resume"))
+    args.mode = args.mode or usual_mode(trains)
     method = chosen("method", args.mode, METHODS)
     names = ("objective", "rank", "selector", "iterations", "learning_rate", "gamma", "batch", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}

@@ -56,7 +56,7 @@ def test_the_node_that_was_found_is_put_on_the_canvas(page):
     page.search("erase concept")
     page.choose()
     page.until(lambda: page.node(ERASE), "the node")
-    assert page.node(ERASE)["values"]["preset"] == "balanced"
+    assert page.node(ERASE)["values"]["preset"] == "quick"
 
 
 def pictures(page, node):

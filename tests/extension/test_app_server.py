@@ -15,7 +15,14 @@ from lora_unlearn import Adapter  # noqa: E402
 from lora_unlearn.files import read_metadata  # noqa: E402
 
 LEARNING = "learning to steer away from it</b>"
-SHORT = {"iterations": "3", "batch": "4", "learning_rate": "0.1", "pictures": 0, "previews": False}
+SHORT = {
+    "preset": "balanced",
+    "iterations": "3",
+    "batch": "4",
+    "learning_rate": "0.1",
+    "pictures": 0,
+    "previews": False,
+}
 LONG = {**SHORT, "iterations": "5000", "learning_rate": "0.00001"}
 """It never has redirected enough to end by itself."""
 
@@ -160,7 +167,7 @@ def test_what_failed_is_told_once(server):
 
 
 def test_a_page_that_is_loaded_in_the_middle_of_a_training_shows_what_is_erased(server, page):
-    given = {"also": "puppy", "keep": "wolf", "preset": "thorough", **LONG, "own": "my own words"}
+    given = {**LONG, "also": "puppy", "keep": "wolf", "preset": "thorough", "own": "my own words"}
     watching = page.do("lora_unlearn_erase", concept="dog", **given)
     while "3 of" not in (told := next(watching).get("progress", "")) or LEARNING not in told:
         pass

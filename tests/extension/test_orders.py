@@ -112,11 +112,11 @@ def test_a_method_takes_the_place_of_the_preset_and_its_options_are_checked():
     assert (order.mode, order.settings.objective, order.settings.average) == ("esd", "esd", "ema")
     assert order.settings.options == {"ema.decay": 0.5} and order.settings.rank == 2
     shown = fields_of(order)
-    assert (shown["method"], shown["rank"], shown["preset"]) == ("esd", "2", "balanced")
+    assert (shown["method"], shown["rank"], shown["preset"]) == ("esd", "2", "quick")
     assert order_of(shown) == order  # what a page shows of a training under way asks for the same
     for wrong, said in (
         ({"method": "esdd"}, "the nearest name is 'esd'"),
-        ({"options": "average=emma"}, "the nearest name is 'ema'"),
+        ({"preset": "balanced", "options": "average=emma"}, "the nearest name is 'ema'"),
     ):
         with pytest.raises(part("orders").UnlearnError, match=said):
             order_of({"concept": "cat", **wrong})
