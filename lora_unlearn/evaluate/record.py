@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,8 @@ class Evaluation:
         shots: all pictures.
         seconds: of the whole evaluation; `training_seconds` of the eraser's training if known.
         saving: what was left out.
+        styles: that the judge can tell apart; a `View`'s style is the place of one of them.
+        unfinished: whether it was interrupted, so that `shots` are those that were drawn until then.
     """
 
     eraser: Eraser
@@ -86,13 +89,15 @@ class Evaluation:
     sampling: Sampling
     judge: str
     labels: tuple[str, ...]
-    seeds: range
+    seeds: Sequence[int]
     base_hash: str
     shots: list[Shot]
     seconds: float
     training_seconds: float | None = None
     saving: Saving | None = None
     figures: dict[str, Any] = field(default_factory=dict)
+    styles: tuple[str, ...] = ()
+    unfinished: bool = False
 
     def of(self, *kinds: Kind) -> list[Shot]:
         """The pictures of some kinds of prompts, in order."""
