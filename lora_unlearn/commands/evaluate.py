@@ -26,6 +26,7 @@ from ..opened import folder_members
 from ..options import chosen
 from ..report import write_measured
 from ..written import Written, check_replaceable
+from . import comparison
 from .console import Bars, bars, quiet, say
 from .models import open_eraser, open_model, output_folder, split_strength, usual_guidance
 from .signals import INTERRUPTED
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     names = named(args.protocol)
     check_options(args, names)
+    if args.against:
+        return comparison.run(args, names)
     folder = output_folder(args.out)
     check_replaceable(folder / "report.json", Written("report"), args.overwrite)
     check_replaceable(folder / "report.html", Written("page"), args.overwrite)
@@ -79,6 +82,8 @@ def check_options(args: argparse.Namespace, names: list[str]) -> None:
         "captions": "gate", "translation": "hub", "implicit": "implicit", "things": "canvas", "styles": "canvas",
         "layout": "canvas",
     }  # fmt: skip
+    if args.attacks and not args.against:
+        raise UnlearnError("--attacks sets the attacks on two erasers side by side; name the second with --against.")
     for option, protocol in needed.items():
         if getattr(args, option) and protocol not in names:
             raise UnlearnError(
@@ -203,7 +208,7 @@ def protocol_lines(name: str, figures: dict[str, Any]) -> list[str]:
     """The first figures of a protocol, for people."""
     if name == "gate":
         groups = {kind: block for kind, block in figures.items() if isinstance(block, dict)}
-        told = (f"{kind} {percent(block['share'])} of {block['prompts']}" for kind, block in groups.items())
+        told = (f"{kind} {percent(block['share'])} of {block['pictures']}" for kind, block in groups.items())
         return [f"gate: opened for {', '.join(told)}; {1000 * figures['seconds_per_decision']:.1f} ms a decision"]
     if name == "integrity":
         return [f"integrity: {part(figures['gated'])}; always on {part(figures['exported'])}"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from .prompts import UNRELATED
 from .record import Evaluation, Shot, View
-from .scores import Values, mean, restricted, share_interval
+from .scores import Values, bootstrap, mean, restricted, share_interval
 
 See = Callable[[Shot], View]
 """Which of a shot's pictures is meant."""
@@ -48,10 +48,34 @@ def share(shots: Iterable[Shot], value: Callable[[Shot], float]) -> float | None
     return mean(by_prompt(shots, value))
 
 
-def counted(shots: Iterable[Shot], value: Callable[[Shot], float]) -> dict[str, Any]:
-    """A share of shots (values 0 or 1) with its interval, and of how many: `share`, `interval`, `pictures`."""
-    values = by_prompt(shots, value)
-    return {"share": mean(values), "interval": share_interval(values), "pictures": sum(map(len, values))}
+class Counted(dict[str, Any]):
+    """A share with its interval, and of how many pictures: `share`, `interval`, `pictures`.
+
+    Attributes:
+        values_of: 0 or 1 (or a distance) of every picture, by its prompt and seed, for comparing two erasers.
+    """
+
+    def __init__(self, values: dict[tuple[str, int], float], interval: Callable[[Values], Any]) -> None:
+        found: dict[str, list[float]] = {}
+        for (text, _), value in values.items():
+            found.setdefault(text, []).append(value)
+        listed = list(found.values())
+        super().__init__(share=mean(listed), interval=interval(listed), pictures=len(values))
+        self.values_of = values
+
+
+def counted(shots: Iterable[Shot], value: Callable[[Shot], float]) -> Counted:
+    """The share of shots whose value, 0 or 1, is 1."""
+    return Counted({(shot.prompt.text, shot.seed): value(shot) for shot in shots}, share_interval)
+
+
+def averaged(shots: Iterable[Shot], value: Callable[[Shot], float]) -> Counted:
+    """The mean of any value, with the bootstrap's interval over prompts."""
+
+    def interval(values: Values) -> tuple[float, float] | None:
+        return bootstrap([values], lambda drawn: float(drawn.mean())) if values else None
+
+    return Counted({(shot.prompt.text, shot.seed): value(shot) for shot in shots}, interval)
 
 
 def ways(shots: Sequence[Shot], value: Callable[[Shot, View], float]) -> dict[str, Any]:

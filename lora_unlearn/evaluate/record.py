@@ -31,6 +31,7 @@ class View:
         identical: byte for byte the picture without the eraser.
         change: distance of the judge's features from that picture's, as a share of their length.
         image: kept for the first seeds of a prompt, None for the others.
+        features: the judge's, (F,); None where they were not kept.
     """
 
     probabilities: Tensor
@@ -40,6 +41,7 @@ class View:
     identical: bool
     change: float
     image: Image.Image | None
+    features: Tensor | None = None
 
 
 @dataclass
@@ -121,6 +123,7 @@ def view(image: Image.Image, seen: Verdict, base: Image.Image, before: Verdict, 
         image.tobytes() == base.tobytes(),
         float((seen.features[0] - before.features[0]).norm() / length),
         image if keep else None,
+        seen.features[0],
     )
 
 

@@ -55,7 +55,16 @@ def _canvas(measured: Measured, concept: str) -> list[Part]:
 def _integrity(measured: Measured, concept: str) -> list[Part]:
     found, said = measured.figures, {"gated": "with the eraser", "exported": "always on, no gate"}
     ways_, evaluation = {"gated": gated, "exported": exported}, measured.evaluation
-    head = ["", "pictures", "the same bytes", "integrity", "median distance", "95\u202f% are below", "largest"]
+    head = [
+        "",
+        "pictures",
+        "the same bytes",
+        "integrity",
+        "median distance",
+        "95\u202f% are below",
+        "largest",
+        "Fr\u00e9chet",
+    ]
     rows: list[list[Part]] = [
         [
             words,
@@ -63,6 +72,7 @@ def _integrity(measured: Measured, concept: str) -> list[Part]:
             share(block["identical"]),
             [score(block["integrity"]), tag("small", "\u2013".join(map(score, block["integrity_interval"])))],
             *(f"{block['quantiles'][at]:.3f}" for at in ("0.5", "0.95", "1")),
+            number(block["frechet"]),
         ]
         for way, words in said.items()
         if (block := found[way])["pictures"]
@@ -93,7 +103,7 @@ def _gate(measured: Measured, concept: str) -> list[Part]:
     rows: list[list[Part]] = [
         [
             words,
-            number(block["prompts"]),
+            number(block["pictures"]),
             [percent(block["share"]), tag("small", span(block["interval"]))],
             "yes" if block["should_open"] else "no",
             number(block["undecided"]),

@@ -11,6 +11,7 @@ from ...bank import Parts, load_bank
 from ...bounds import clopper_pearson
 from ...decisions import Decision
 from ...look import decide_prompts
+from ..counting import Counted
 from ..prompts import HELD_OUT, Kind, Prompt, Protocol
 from .bench import Bench
 from .row import Measured, asking
@@ -66,7 +67,7 @@ def measure(bench: Bench, asked: Protocol, seeds: Sequence[int]) -> Measured:
     return Measured(figures, unfinished=len(decisions) < len(asked.prompts))
 
 
-def group(found: Sequence[tuple[Prompt, Decision]], wanted: bool) -> dict[str, Any]:
+def group(found: Sequence[tuple[Prompt, Decision]], wanted: bool) -> Counted:
     """Of prompts of a kind: how often the gate opened, its scores, and the first of its mistakes.
 
     Args:
@@ -75,13 +76,15 @@ def group(found: Sequence[tuple[Prompt, Decision]], wanted: bool) -> dict[str, A
     """
     opened = sum(decision.open is True for _, decision in found)
     wrong = [prompt.text for prompt, decision in found if decision.open is (not wanted)]
-    return {
-        "prompts": len(found),
+    block = Counted(
+        {(prompt.text, 0): float(decision.open is True) for prompt, decision in found},
+        lambda values: clopper_pearson(opened, len(found)) if found else None,
+    )
+    block |= {
         "should_open": wanted,
         "opened": opened,
         "undecided": sum(decision.open is None for _, decision in found),
-        "share": opened / len(found) if found else None,
-        "interval": clopper_pearson(opened, len(found)) if found else None,
         "scores": [decision.score for _, decision in found if decision.score is not None and decision.by == "text"],
         "mistakes": wrong[:TOLD],
     }
+    return block

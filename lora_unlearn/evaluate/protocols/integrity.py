@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...bank import Parts, load_bank
 from ...sentences import spread
-from ..counting import See, by_prompt, counted, drawn, exported, gated
+from ..counting import See, averaged, base, counted, drawn, exported, gated
 from ..drawing import Saving
 from ..prompts import HYPONYMS, TEMPLATE, Prompt, Protocol
 from ..record import Evaluation, Shot
-from ..scores import bootstrap, mean
+from ..scores import frechet
 from .bench import STYLED, Bench
 from .row import asking
 
@@ -56,21 +57,27 @@ def _pairs(evaluation: Evaluation, see: See) -> dict[str, Any]:
     shots = drawn(evaluation.shots, see)
     if not shots:
         return {"pictures": 0}
-    values = by_prompt(shots, lambda shot: see(shot).change)
-    found = np.quantile([value for of_prompt in values for value in of_prompt], QUANTILES)
-    distance = mean(values)
-    assert distance is not None
+    found = np.quantile([see(shot).change for shot in shots], QUANTILES)
+    distance = averaged(shots, lambda shot: see(shot).change)
     return {
         "pictures": len(shots),
         "identical": counted(shots, lambda shot: float(see(shot).identical)),
-        "integrity": 1 - distance,
-        "integrity_interval": bootstrap([values], lambda drawn: float(1 - drawn.mean())),
+        "distance": distance,
+        "integrity": 1 - distance["share"],
+        "integrity_interval": [1 - bound for bound in reversed(distance["interval"])],
+        "frechet": _frechet(shots, see),
         "quantiles": {f"{share:g}": float(value) for share, value in zip(QUANTILES, found, strict=True)},
         "worst": [
             {"prompt": shot.prompt.text, "seed": shot.seed, "distance": see(shot).change, "open": shot.decision.open}
             for shot in worst(evaluation, see)
         ],
     }
+
+
+def _frechet(shots: list[Shot], see: See) -> float | None:
+    """FID's distance between all these pictures and those without the eraser, with the judge as its network."""
+    sets = [[found for shot in shots if (found := of(shot).features) is not None] for of in (base, see)]
+    return frechet(*map(torch.stack, sets)) if min(map(len, sets)) > 1 else None
 
 
 def worst(evaluation: Evaluation, see: See) -> list[Shot]:
