@@ -25,6 +25,9 @@ SHOWN = {
 FIGURES = {
     "h": "H \u2191", "acc_e": "Acc_e, it is still there \u2193", "acc_g": "Acc_g, by other words \u2193",
     "acc_s": "Acc_s, the others are right \u2191", "ua": "UA \u2191", "ira": "IRA \u2191", "cra": "CRA \u2191",
+    "target": "opened for its own sentences \u2191", "paraphrase": "opened for other sentences \u2191",
+    "synonym": "opened for other words \u2191", "named": "opened for captions that name it \u2191",
+    "caption": "opened for captions without it \u2193",
 }  # fmt: skip
 NAMES = ("A", "B")
 
@@ -70,7 +73,7 @@ def comparison_page(
 ) -> str:
     """The page as text."""
     concept = benches[0].concept
-    said = f"A is {names[0]}, B is {names[1]}: the same prompts from the same noise, judged by {benches[0].judge.name}."
+    said = f"A is {names[0]}, B is {names[1]}: the same prompts from the same noise. {verdict(rows)}"
     shown = [
         _gallery(one.evaluation, other.evaluation)
         for name, one in found[0].items()
@@ -81,9 +84,10 @@ def comparison_page(
         differences(rows),
         tag("p", EXPLAINED, class_="note"),
         [tag("h2", "Attacks"), _attacks(attacks)] if len(attacks) == len(NAMES) else None,
+        [tag("h2", "The same seeds"), key(), *shown] if shown else None,
         tag("h2", "What they are"),
         erasers(benches),
-        [tag("h2", "The same seeds"), key(), *shown] if shown else None,
+        tag("p", f"Pictures were judged by {benches[0].judge.name}.", class_="note"),
     ]
     head = [title(concept, "comparison"), tag("p", said, class_="lead")]
     return document(f"Erasing {concept}: two erasers", head, body)
@@ -95,17 +99,30 @@ EXPLAINED = (
 )
 
 
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """How many figures surely differ, in a sentence."""
+    sure = [FIGURES.get(row["figure"], row["figure"]) for row in rows if surely(row)]
+    if not sure:
+        return f"None of {len(rows)} figures differs by more than chance would."
+    differ = "differs" if len(sure) == 1 else "differ"
+    return f"{len(sure)} of {len(rows)} figures {differ} by more than chance would: {', '.join(sure)}."
+
+
+def surely(row: dict[str, Any]) -> bool:
+    """Whether the interval of the difference leaves out zero."""
+    return bool(row["interval"][0] > 0 or row["interval"][1] < 0)
+
+
 def differences(rows: list[dict[str, Any]]) -> Html:
     """Every figure of both, and by how much they differ."""
     head: list[Part] = ["", "pictures", "A", "B", "B \u2212 A"]
     cells: list[list[Part]] = []
     for row in rows:
         words = FIGURES.get(row["figure"], row["figure"])
-        sure = row["interval"][0] > 0 or row["interval"][1] < 0
         change = [_points(row["difference"]), tag("small", " to ".join(map(_points, row["interval"])))]
         first, second = percent(row["first"]), percent(row["second"])
         name = [words, tag("small", row["protocol"], class_="note")]
-        cells.append([name, number(row["pictures"]), first, second, tag("strong", change) if sure else change])
+        cells.append([name, number(row["pictures"]), first, second, tag("strong", change) if surely(row) else change])
     return table(head, cells, "compared")
 
 
@@ -122,7 +139,7 @@ def erasers(benches: Sequence[Bench]) -> Html:
         "rank": [number(adapter.lora.rank) for adapter in adapters],
         "updates": [number(adapter.iterations) for adapter in adapters],
         "network evaluations to make it": [number(adapter.evaluations.get("training")) for adapter in adapters],
-        "gate": [f"{adapter.gate.statistic}, {adapter.gate.look_mode}" for adapter in adapters],
+        "who decides": [adapter.gate.look_mode for adapter in adapters],
         "bound on false openings": [percent(adapter.gate.false_open_rate) for adapter in adapters],
         "strength": [f"{bench.eraser.strength:g}" for bench in benches],
     }
