@@ -48,6 +48,7 @@ def test_a_report_without_unguide_is_known_again(run, model, eraser, tmp_path):
     assert "UnlearnCanvas" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.thorough
 def test_a_folder_of_erasers_is_a_sequence(run, model, eraser, dog, tmp_path):
     folder = tmp_path / "all"
     folder.mkdir()

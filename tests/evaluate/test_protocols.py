@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 from transformers import CLIPConfig, CLIPModel
 
 from lora_unlearn import Adapter, Concept, Eraser
+from lora_unlearn.decisions import Decision
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.demo.networks import new_tokenizer
 from lora_unlearn.demo.words import STYLES, THINGS
@@ -23,8 +24,10 @@ from lora_unlearn.evaluate import CLASSES, ClipJudge, DemoJudge, Saving, unguide
 from lora_unlearn.evaluate.layout import Layout
 from lora_unlearn.evaluate.prompts import Prompt
 from lora_unlearn.evaluate.protocols import PROTOCOLS, Bench, ask, implicit, measure, pictures
+from lora_unlearn.evaluate.protocols.hub import partner_there
 from lora_unlearn.evaluate.protocols.sequence import Seen, counts
 from lora_unlearn.evaluate.protocols.words import IMPLICIT, LANGUAGES, TRANSLATIONS
+from lora_unlearn.evaluate.record import Shot, View
 from lora_unlearn.hosts.generate import Sampling
 
 CAT = Path(__file__).parent.parent / "erasers" / "version-1.safetensors"
@@ -75,7 +78,7 @@ def test_unguide_is_a_row_that_asks_what_it_always_asked(bench):
 
 
 def test_the_canvas_counts_the_erased_thing_its_like_and_the_styles(bench, tmp_path):
-    bench.each = Layout(tmp_path / "canvas", "cat")
+    bench.each, bench.saving = Layout(tmp_path / "canvas", "cat"), Saving(exported=0)
     found = measured(bench, "canvas")
     figures = found.figures
     assert {prompt.text for prompt in found.evaluation.protocol.of("target")} == {
@@ -85,7 +88,7 @@ def test_the_canvas_counts_the_erased_thing_its_like_and_the_styles(bench, tmp_p
     assert figures["ira"]["gated"] == figures["ira"]["base"] and figures["ira"]["gated"]["share"] == 1
     assert figures["cra"]["gated"]["pictures"] == 4
     assert all(shot.gated.identical for shot in found.evaluation.of("within"))
-    assert pictures(bench, ask(bench, ["canvas"])) == 4 * 3
+    assert pictures(bench, ask(bench, ["canvas"])) == 4 * 2
     files = sorted(path.name for path in (tmp_path / "canvas" / "cat").iterdir())
     assert files == [f"{style}_{thing}_seed0.jpg" for style in ("clipart", "ink_drawing") for thing in ("cat", "house")]
     with Image.open(tmp_path / "canvas" / "cat" / files[0]) as picture:
@@ -155,11 +158,19 @@ def test_clip_answers_what_the_demo_judge_does(bench, clip):
     found = measured(bench, "canvas")
     assert found.evaluation.labels == ("cat", "house") and found.evaluation.styles == ("clipart", "ink drawing")
     assert all(shot.gated.style in (0, 1) for shot in found.evaluation.shots)
-    figures = measured(bench, "hub").figures
-    assert (
-        figures["selective_alignment"]["gated"]["pictures"] == 6
-    )  # without presence: likelier than all but the concept
-    assert set(figures["nearest"]) <= set(THINGS)
+    asked = ask(bench, ["hub"])["hub"]
+    assert {prompt.wanted for prompt in asked.of("near")} <= set(THINGS) & set(asked.labels)
+    assert {prompt.partner for prompt in asked.of("pair")} <= set(asked.labels)
+
+
+def test_without_presence_the_other_thing_must_be_likelier_than_all_but_the_concept(bench):
+    view = View(torch.tensor([0.5, 0.3, 0.2]), None, None, 0.5, False, 0.0, None)
+    found = replace(bench.blank(), labels=("cat", "house", "tree"))
+    shots = [
+        Shot(Prompt("", "pair", "cat", partner), 0, view, view, None, Decision(), 0, 0, 0, 0)
+        for partner in ("house", "tree")
+    ]
+    assert [partner_there(shot, view, found) for shot in shots] == [True, False]
 
 
 def test_other_senses_stay_and_descriptions_go(bench):
