@@ -186,7 +186,7 @@ def tell(found: Mapping[str, Measured], names: list[str], folder: Path) -> int:
             say(line)
     unfinished = [name for name in names if name not in found or found[name].unfinished]
     if unfinished:
-        say(f"Interrupted: {', '.join(unfinished)} is not finished; the report holds what was drawn until then.")
+        say(f"Interrupted before the end of {', '.join(unfinished)}; the report holds what was drawn until then.")
     say(f"report.html and report.json are in {folder}.")
     return INTERRUPTED if unfinished else 0
 
