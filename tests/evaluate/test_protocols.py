@@ -140,6 +140,14 @@ def test_the_gates_own_captions_are_those_that_only_judge(bench):
     assert len(wrong) == min(8, figures["caption"]["opened"])
 
 
+def test_a_caption_may_name_a_style_without_calling_it_one(bench):
+    bench = named(bench, "clipart style", captions=["a clipart of a dog", "a dog, ink drawing"])
+    asked = ask(bench, ["gate", "integrity"])
+    assert [prompt.text for prompt in asked["gate"].of("named")] == ["a clipart of a dog"]
+    assert [prompt.text for prompt in asked["gate"].of("caption")] == ["a dog, ink drawing"]
+    assert not [prompt.text for prompt in asked["integrity"].prompts if "clipart" in prompt.text]
+
+
 def test_hub_asks_for_what_the_encoder_puts_nearest(bench):
     bench.translations = {"German": "ein Foto von einer Katze"}
     asked = ask(bench, ["hub"])["hub"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ...concept import Concept
 from ...denoiser import Denoiser, base_hash
 from ...errors import UnlearnError
 from ...guidance import Eraser
@@ -94,6 +95,13 @@ class Bench:
         """Words for the concept that the eraser was not given, as far as they are known."""
         given = {word.lower() for word in self.eraser.adapter.concept.words}
         return tuple(word for word in (self.synonyms or CLASSES.get(self.concept, ())) if word.lower() not in given)
+
+    @property
+    def known(self) -> Concept:
+        """The concept with all words for it that are known, a style's bare name too: it tells whether a prompt asks."""
+        concept = self.eraser.adapter.concept
+        bare = () if self.style is None else (self.style,)
+        return Concept(concept.name, (*concept.also, *self.other_words, *bare), of=concept.of)
 
     def blank(self) -> Evaluation:
         """An evaluation without a picture, which tells the settings."""

@@ -35,7 +35,7 @@ def ask(bench: Bench) -> Protocol:
     if bench.style is None:
         prompts += [Prompt(sentence.format(word), "synonym", bench.concept) for word in others for sentence in HELD_OUT]
     captions = bench.captions or Parts.of(load_bank(bench.denoiser.family)).judge
-    known = type(concept)(concept.name, (*concept.also, *others), of=concept.of)
+    known = bench.known
     prompts += [Prompt(text, "named" if known.named_in(text) else "caption", "") for text in captions]
     return asking(bench, prompts)
 

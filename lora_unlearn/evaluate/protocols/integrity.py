@@ -37,7 +37,7 @@ def ask(bench: Bench) -> Protocol:
     texts = [TEMPLATE.format(word) for word in others]
     if bench.style is not None:
         texts += [STYLED[0].format("house", style=style) for style in bench.judge.styles if style != bench.style]
-    judged = Parts.of(load_bank(bench.denoiser.family)).without(concept).judge
+    judged = Parts.of(load_bank(bench.denoiser.family)).without(bench.known).judge
     texts += spread(judged, PROMPTS[bench.quick])[: PROMPTS[bench.quick]]
     return asking(bench, [Prompt(text, "retained", "") for text in texts])
 
