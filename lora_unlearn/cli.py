@@ -387,7 +387,9 @@ def _protocol_words(add: Parser) -> None:
             help=f"canvas: {name} with commas between (default: the demo judge's, else UnlearnCanvas' own)",
         )
     add.add_argument(
-        "--layout", choices=("canvas",), help="canvas: write its pictures as UnlearnCanvas' own scripts read them"
+        "--layout",
+        choices=("canvas",),
+        help="canvas: write its pictures, from its own five seeds, as UnlearnCanvas' scripts read them",
     )
 
 

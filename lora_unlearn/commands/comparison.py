@@ -15,7 +15,7 @@ from ..evaluate.protocols import PROTOCOLS, ask, measure, pictures
 from ..report.compare import write_comparison
 from ..strict import read_json
 from ..written import Written, check_replaceable
-from . import evaluate
+from .bench import open_bench
 from .console import bars, quiet, say
 from .models import open_eraser, output_folder, split_strength
 from .signals import INTERRUPTED
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, names: Sequence[str]) -> int:
     check_replaceable(folder / "report.json", Written("report"), args.overwrite)
     check_replaceable(folder / "report.html", Written("page"), args.overwrite)
     with quiet(), bars() as shown:
-        bench = evaluate.open_bench(args, shown)
+        bench = open_bench(args, shown)
         benches = [bench, replace(bench, erasers=[open_eraser(args.against, bench.denoiser)])]
         check_comparable(*(each.eraser.adapter for each in benches))
         asked = ask(bench, names)
