@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from test_report import Page
 
 from lora_unlearn.decisions import Decision
 from lora_unlearn.evaluate.prompts import Prompt
-from lora_unlearn.evaluate.protocols import Measured, canvas, gate, hub, implicit, integrity
+from lora_unlearn.evaluate.protocols import Bench, Measured, canvas, gate, hub, implicit, integrity
+from lora_unlearn.report import write_measured
 from lora_unlearn.report.compare import verdict
 from lora_unlearn.report.markup import flat
 from lora_unlearn.report.protocols import section
@@ -82,3 +84,18 @@ def test_a_comparison_says_what_surely_differs():
 
     assert verdict([row(-0.1, 0.2)]) == "None of 1 figures differs by more than chance would."
     assert "1 of 2 figures differs" in verdict([row(-0.1, 0.2), row(0.1, 0.3)])
+
+
+def test_unguides_figures_stay_at_the_top_and_the_others_have_a_key_each(evaluation, tmp_path):
+    bench = Bench(None, [evaluation.eraser], None, evaluation.sampling)  # type: ignore[arg-type]
+    others = integrity.count(asked_as(evaluation, "retained"))
+    found = {"unguide": Measured(evaluation.figures, evaluation), "integrity": Measured(others, evaluation)}
+    path = write_measured(bench, found, tmp_path)
+    alone = write_measured(bench, {"unguide": found["unguide"]}, tmp_path / "alone")
+    both, one = (json.loads((place.parent / "report.json").read_text()) for place in (path, alone))
+    assert "protocols" not in one
+    assert {name: value for name, value in both.items() if name != "protocols"} == one
+    assert both["protocols"]["integrity"]["gated"]["integrity"] == pytest.approx(others["gated"]["integrity"], abs=1e-6)
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert "The pairs that differ most" in text and "The score" in text
+    assert "The pairs that differ most" not in alone.read_text(encoding="utf-8")
