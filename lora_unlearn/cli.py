@@ -309,8 +309,30 @@ def _generate(add: Parser) -> None:
 
 def _evaluate(add: Parser) -> None:
     _model(add)
-    add.add_argument("--adapter", type=place, required=True, metavar="FILE[:STRENGTH]", help="the eraser")
-    add.add_argument("--protocol", choices=("unguide",), default="unguide", help="what is measured, and on what")
+    add.add_argument(
+        "--adapter",
+        type=place,
+        action="append",
+        required=True,
+        metavar="FILE[:STRENGTH]",
+        help="the eraser; for the protocol sequence several, in order, or a folder of them",
+    )
+    add.add_argument("--against", type=place, metavar="FILE[:STRENGTH]", help="another eraser, to set beside the first")
+    add.add_argument(
+        "--attacks",
+        type=place,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="with --against: a folder of lora-unlearn attack, for the first eraser, then one for the other",
+    )
+    add.add_argument(
+        "--protocol",
+        type=words,
+        default="unguide",
+        metavar="NAMES",
+        help="what is measured, names with commas between; lora-unlearn protocols lists them (default: %(default)s)",
+    )
     add.add_argument(
         "--synonym",
         type=words,
@@ -323,14 +345,56 @@ def _evaluate(add: Parser) -> None:
         "--judge", type=place, metavar="FOLDER", help="of a CLIP model; the demo model has a judge of its own"
     )
     add.add_argument("--quick", action="store_true", help="a first look: a tenth of the pictures, wider intervals")
-    add.add_argument("--count", type=whole(1, 10_000), help="pictures for each prompt (default: 10, with --quick 2)")
+    add.add_argument(
+        "--count",
+        type=whole(1, 10_000),
+        help="pictures for each prompt (default: each protocol's own; unguide's 10, with --quick 2)",
+    )
     add.add_argument(
         "--paraphrases",
         type=whole(0, 18),
         help="further sentences for each word, one picture each (default: 18, with --quick 3)",
     )
+    _protocol_words(add)
     _sampling(add)
     _out(add, required=True, help="folder for report.html and report.json")
+
+
+def _protocol_words(add: Parser) -> None:
+    add.add_argument(
+        "--captions",
+        type=place,
+        metavar="FILE",
+        help="gate: prompts to try it on, one a line (default: the bank's own)",
+    )
+    add.add_argument(
+        "--translation",
+        type=words,
+        action="append",
+        default=[],
+        metavar="LANGUAGE=PROMPT",
+        help='hub: the concept in another language, German="ein Foto von einer Katze" (may be repeated)',
+    )
+    add.add_argument(
+        "--implicit", type=place, metavar="FILE", help="implicit: lines like 'description: a small pet that purrs'"
+    )
+    for name in ("things", "styles"):
+        add.add_argument(
+            f"--{name}",
+            type=words,
+            default="",
+            metavar="NAMES",
+            help=f"canvas: {name} with commas between (default: the demo judge's, else UnlearnCanvas' own)",
+        )
+    add.add_argument(
+        "--layout",
+        choices=("canvas",),
+        help="canvas: write its pictures, from its own five seeds, as UnlearnCanvas' scripts read them",
+    )
+
+
+def _protocols(add: Parser) -> None:
+    """It takes no options."""
 
 
 def _attack(add: Parser) -> None:
@@ -567,6 +631,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
                  'generate --checkpoint demo --adapter cat.safetensors:1 --prompt "a cat" "a dog" --out pictures'),
     "evaluate": (_evaluate, "measure what an eraser erases and what it spares",
                  "evaluate --checkpoint demo --adapter cat.safetensors --protocol unguide --out report"),
+    "protocols": (_protocols, "list what erasers are measured by", "protocols"),
     "attack": (_attack, "try to get a concept past its eraser, by every way that is known",
                "attack --checkpoint demo --adapter cat.safetensors --attack plain,ringabell --out attacked"),
     "calibrate": (_calibrate, "measure an eraser's gate anew, on this model or on prompts of your own",

@@ -146,6 +146,8 @@ def _table(path: Path) -> Written | None:
         return Written("words") if words else None
     if {"concept", "erased", "gate", "pictures", "definitions"} <= set(table):
         return Written("report", str(table["concept"]))
+    if {"concept", "settings", "protocols"} <= set(table):
+        return Written("report", str(table["concept"]))
     if {"settings", "summary", "attempts"} <= set(table):
         return Written("attacks", str(table["settings"]["concept"]))
     return Written("pictures") if {"checkpoint", "guidance_scale", "pictures"} <= set(table) else None

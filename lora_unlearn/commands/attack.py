@@ -15,8 +15,8 @@ from ..hosts.diffusers import denoiser_for
 from ..options import chosen
 from ..report.attacks import write_attacks
 from ..written import Written, check_replaceable
+from .bench import find_judge
 from .console import bars, quiet, say
-from .evaluate import find_judge
 from .models import open_eraser, open_model, output_folder, split_strength
 from .signals import INTERRUPTED
 

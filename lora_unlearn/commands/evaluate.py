@@ -3,78 +3,90 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..describe import percent
 from ..errors import UnlearnError
-from ..evaluate import CLASSES, ClipJudge, DemoJudge, Saving, evaluate, unguide_protocol
-from ..evaluate.drawing import pictures, plan
-from ..evaluate.judge import Judge
-from ..hosts.diffusers import denoiser_for
-from ..hosts.generate import Sampling
-from ..report import write_report
+from ..evaluate.layout import Layout
+from ..evaluate.protocols import PROTOCOLS, Measured, ask, measure, pictures
+from ..options import chosen
+from ..report import write_measured
 from ..written import Written, check_replaceable
+from . import comparison
+from .bench import open_bench
 from .console import bars, quiet, say
-from .models import open_eraser, open_model, output_folder, usual_guidance
-
-USUAL, QUICK = (10, 18, Saving()), (2, 3, Saving(closed=1, exported=1, extra=1))
-"""Pictures of a prompt, further sentences for a word, and what is left out."""
+from .models import output_folder
+from .signals import INTERRUPTED
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    usual_count, usual_paraphrases, saving = QUICK if args.quick else USUAL
-    count = usual_count if args.count is None else args.count
-    paraphrases = usual_paraphrases if args.paraphrases is None else args.paraphrases
+    names = named(args.protocol)
+    check_options(args, names)
+    if args.against:
+        return comparison.run(args, names)
     folder = output_folder(args.out)
     check_replaceable(folder / "report.json", Written("report"), args.overwrite)
     check_replaceable(folder / "report.html", Written("page"), args.overwrite)
     with quiet(), bars() as shown:
-        pipe = open_model(args)
-        denoiser = denoiser_for(pipe)
-        scale = usual_guidance(denoiser) if args.guidance_scale is None else args.guidance_scale
-        sampling = Sampling(args.steps, scale, batch=args.batch)
-        eraser = open_eraser(args.adapter, denoiser)
-        concept = eraser.adapter.concept.name
-        check_replaceable(folder / "report.json", Written("report", concept), args.overwrite)
-        judge = find_judge(args, denoiser.family, concept)
-        protocol = unguide_protocol(concept, judge.labels, args.synonym, paraphrases)
-        drawn = pictures(plan(pipe, eraser, protocol, range(count), saving))
-        advice = "" if args.quick else " (--quick draws about a tenth)"
-        say(f"{drawn} pictures of {args.steps} steps are to be drawn and judged{advice}.")
-        evaluation = evaluate(
-            pipe,
-            eraser.adapter,
-            protocol,
-            judge,
-            sampling,
-            count,
-            shown.of("evaluating"),
-            eraser.strength,
-            first_seed=args.seed,
-            saving=saving,
-        )
-        write_report(evaluation, folder)
-    for line in lines(evaluation.figures):
-        say(line)
-    say(f"report.html and report.json are in {folder}.")
-    return 0
+        bench = open_bench(args, shown)
+        check_replaceable(folder / "report.json", Written("report", bench.concept), args.overwrite)
+        asked = ask(bench, names)
+        if args.layout:
+            bench.each = Layout(folder / "canvas", asked["canvas"].concept, args.overwrite)
+        drawn, advice = pictures(bench, asked), "" if args.quick else " (--quick draws about a tenth)"
+        if drawn:
+            say(f"{drawn} pictures of {args.steps} steps are to be drawn and judged{advice}.")
+        found = measure(bench, asked)
+        write_measured(bench, found, folder)
+    return tell(found, names, folder)
 
 
-def find_judge(args: argparse.Namespace, family: str, concept: str) -> Judge:
-    """The demo model's own judge, or CLIP from the folder that was named.
+def named(text: str) -> list[str]:
+    """The protocols that names with commas between stand for.
 
     Raises:
-        UnlearnError: if a real model is to be judged and no folder was named.
+        UnlearnError: for a name that is none; it offers the nearest.
     """
-    if family == "demo":
-        return DemoJudge()
-    if args.judge is None:
-        raise UnlearnError(
-            f"Pictures of a {family} model are judged by CLIP; name the folder of one with --judge, for example a "
-            "download of openai/clip-vit-base-patch32."
-        )
-    return ClipJudge(args.judge, tuple(dict.fromkeys((*CLASSES, concept))), args.device or "cpu")
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        chosen("protocol", name, PROTOCOLS)
+    if not names:
+        raise UnlearnError(f"--protocol names none; choose of {', '.join(PROTOCOLS)}.")
+    return list(dict.fromkeys(names))
+
+
+def check_options(args: argparse.Namespace, names: list[str]) -> None:
+    """Refuse an option whose protocol is not among those that are measured.
+
+    Raises:
+        UnlearnError: naming both.
+    """
+    needed = {
+        "captions": "gate", "translation": "hub", "implicit": "implicit", "things": "canvas", "styles": "canvas",
+        "layout": "canvas",
+    }  # fmt: skip
+    if args.attacks and not args.against:
+        raise UnlearnError("--attacks sets the attacks on two erasers side by side; name the second with --against.")
+    for option, protocol in needed.items():
+        if getattr(args, option) and protocol not in names:
+            raise UnlearnError(
+                f"--{option} is for the protocol {protocol}; add it to --protocol, or leave --{option} out."
+            )
+
+
+def tell(found: Mapping[str, Measured], names: list[str], folder: Path) -> int:
+    """Say the first figures of what was measured, and where all of them are; returns the exit code."""
+    for name, measured in found.items():
+        for line in lines(measured.figures) if name == "unguide" else protocol_lines(name, measured.figures):
+            say(line)
+    unfinished = [name for name in names if name not in found or found[name].unfinished]
+    if unfinished:
+        say(f"Interrupted before the end of {', '.join(unfinished)}; the report holds what was drawn until then.")
+    say(f"report.html and report.json are in {folder}.")
+    return INTERRUPTED if unfinished else 0
 
 
 def lines(figures: dict[str, Any]) -> list[str]:
@@ -88,3 +100,29 @@ def lines(figures: dict[str, Any]) -> list[str]:
         f"{percent(gate['fpr'])} of {gate['negatives']} without it",
         f"identical to the byte where the gate stayed closed: {percent(figures['integrity']['identical_share'])}",
     ]
+
+
+def protocol_lines(name: str, figures: dict[str, Any]) -> list[str]:
+    """The first figures of a protocol, for people."""
+    if name == "gate":
+        groups = {kind: block for kind, block in figures.items() if isinstance(block, dict)}
+        told = (f"{kind} {percent(block['share'])} of {block['pictures']}" for kind, block in groups.items())
+        return [f"gate: opened for {', '.join(told)}; {1000 * figures['seconds_per_decision']:.1f} ms a decision"]
+    if name == "integrity":
+        return [f"integrity: {part(figures['gated'])}; always on {part(figures['exported'])}"]
+    if name == "sequence":
+        return [
+            f"sequence, {size} on: erased {percent(found['erased']['share'])}, handed out "
+            f"{percent(found['handed_out']['share'])}, kept {percent(found['kept']['share'])}"
+            for size, found in figures["sizes"].items()
+        ]
+    blocks = {key: block.get("shown", block) for key, block in figures.items() if isinstance(block, dict)}
+    told = (f"{key} {percent(block['gated']['share'])}" for key, block in blocks.items() if block["gated"]["pictures"])
+    return [f"{name}: {', '.join(told)}"]
+
+
+def part(block: dict[str, Any]) -> str:
+    """Integrity with the share of identical pictures."""
+    if not block["pictures"]:
+        return "not drawn"
+    return f"{block['integrity']:.3f}, {percent(block['identical']['share'])} identical to the byte"

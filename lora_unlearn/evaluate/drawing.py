@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -125,6 +125,7 @@ class Studio:
         pipe, eraser, judge, sampling: as `evaluate` got them.
         shown: seeds whose pictures are kept for the report.
         album: what was drawn without the eraser.
+        each: called with every picture under the eraser.
     """
 
     pipe: Any
@@ -133,32 +134,35 @@ class Studio:
     sampling: Sampling
     shown: Sequence[int]
     album: Album
+    each: Callable[[Job, Picture], None] = lambda job, picture: None
 
     def shoot(self, batch: list[Job]) -> list[Shot]:
         """One batch, drawn up to three times from the same seeds.
 
         Where bytes are to be compared, the picture without the eraser is drawn in the same batch.
         """
-        base = self._base(batch, fresh=batch[0].gated and batch[0].shut)
+        base = self.base(batch, fresh=batch[0].gated and batch[0].shut)
         plain = len(self.pipe.scheduler.timesteps) * (1.0 + bool(getattr(self.pipe, "do_classifier_free_guidance", 0)))
-        gated = self._draw(batch, [self.eraser]) if batch[0].gated else None
+        gated = self.draw(batch, [self.eraser]) if batch[0].gated else None
         exported = None
         if batch[0].exported:
             with plain_lora(self.pipe, self.eraser.adapter):
-                exported = self._draw(batch)
+                exported = self.draw(batch)
         return [
             self._shot(job, base[i], gated[i] if gated else None, exported[i] if exported else None, plain)
             for i, job in enumerate(batch)
         ]
 
-    def _base(self, batch: list[Job], fresh: bool) -> list[tuple[Picture, Verdict]]:
+    def base(self, batch: list[Job], fresh: bool) -> list[tuple[Picture, Verdict]]:
+        """The pictures without an eraser: remembered ones, unless they must be fresh."""
         known = None if fresh else self.album.find(batch)
         if known is None:
-            known = self._draw(batch)
+            known = self.draw(batch)
             self.album.keep(batch, known)
         return known
 
-    def _draw(self, batch: list[Job], erasers: Sequence[Eraser] = ()) -> list[tuple[Picture, Verdict]]:
+    def draw(self, batch: list[Job], erasers: Sequence[Eraser] = ()) -> list[tuple[Picture, Verdict]]:
+        """The pictures of a batch under some erasers, with the judge's verdict on each."""
         texts, seeds = [job.prompt.text for job in batch], [job.seed for job in batch]
         pictures = generate(self.pipe, texts, seeds, self.sampling, erasers)
         verdict = self.judge.verdict([picture.image for picture in pictures])
@@ -176,6 +180,7 @@ class Studio:
             return view(page[0].image, page[1], base[0].image, base[1], job.seed in self.shown)
 
         after = gated or base
+        self.each(job, after[0])
         shot = Shot(
             job.prompt,
             job.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +16,14 @@ from torch import Tensor
 
 from ..demo.judge import Judge as DemoNetwork
 from ..demo.judge import load_judge
+from ..demo.words import STYLES
 from ..errors import UnlearnError
 from .prompts import CLASSES, TEMPLATE
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SCALE = 100.0
+IN_STYLE = "a picture in {} style"
+"""What CLIP compares a picture's style with."""
 
 
 @dataclass
@@ -56,10 +60,12 @@ class Judge(Protocol):
     Attributes:
         name: for the report.
         labels: what it can say.
+        styles: that it tells apart; empty: none.
     """
 
     name: str
     labels: tuple[str, ...]
+    styles: tuple[str, ...]
 
     def verdict(self, images: Sequence[Image.Image]) -> Verdict:
         """Judge RGB pictures of any size."""
@@ -77,6 +83,7 @@ class DemoJudge:
     """
 
     name = "the demo model's own judge"
+    styles = tuple(STYLES)
 
     def __init__(self, network: DemoNetwork | None = None) -> None:
         self.network = (network or load_judge()).eval()
@@ -100,21 +107,39 @@ class ClipJudge:
         folder: a CLIP model in the format of transformers, with its tokenizer (the tables use ViT-B/32).
         labels: what it may say.
         device: where it runs.
+        styles: that it may say besides; without any, a picture's style stays open.
 
     Raises:
         UnlearnError: if the folder holds no such model.
     """
 
-    def __init__(self, folder: str | Path, labels: Sequence[str] = tuple(CLASSES), device: str = "cpu") -> None:
-        self.name, self.labels = f"CLIP ({Path(folder).name})", tuple(labels)
-        self.model, tokenizer = _load_clip(Path(folder))
+    def __init__(
+        self,
+        folder: str | Path,
+        labels: Sequence[str] = tuple(CLASSES),
+        device: str = "cpu",
+        styles: Sequence[str] = (),
+    ) -> None:
+        self.name = f"CLIP ({Path(folder).name})"
+        self.model, self.tokenizer = _load_clip(Path(folder))
         self.model.to(device)
         self.side: int = self.model.config.vision_config.image_size
-        self.tokens = tokenizer([TEMPLATE.format(label) for label in labels], padding=True, return_tensors="pt")
+        self._take(labels, styles)
+
+    def _take(self, labels: Sequence[str], styles: Sequence[str]) -> None:
+        self.labels, self.styles = tuple(labels), tuple(styles)
+        said = [*(TEMPLATE.format(label) for label in labels), *(IN_STYLE.format(style) for style in styles)]
+        self.tokens = self.tokenizer(said, padding=True, return_tensors="pt")
+
+    def saying(self, labels: Sequence[str], styles: Sequence[str] = ()) -> ClipJudge:
+        """The same judge with other words to choose from."""
+        other = copy(self)
+        other._take(labels, styles)
+        return other
 
     @torch.no_grad()
     def verdict(self, images: Sequence[Image.Image]) -> Verdict:
-        """Judge RGB pictures of any size; presence and style stay open."""
+        """Judge RGB pictures of any size; presence stays open, and the style where it has none to choose from."""
         pixels = torch.stack([self._pixels(image) for image in images])
         out = self.model(
             input_ids=self.tokens.input_ids.to(self.model.device),
@@ -122,7 +147,9 @@ class ClipJudge:
             pixel_values=pixels.to(self.model.device),
         )
         pictures, words = (F.normalize(found.float(), dim=-1).cpu() for found in (out.image_embeds, out.text_embeds))
-        return Verdict((CLIP_SCALE * pictures @ words.T).softmax(dim=1), pictures)
+        cosines, count = pictures @ words.T, len(self.labels)
+        style = cosines[:, count:].argmax(dim=1) if self.styles else None
+        return Verdict((CLIP_SCALE * cosines[:, :count]).softmax(dim=1), pictures, style=style)
 
     def _pixels(self, image: Image.Image) -> Tensor:
         """CLIP's own preparation: the short side to the model's size, the middle square, normalised."""

@@ -69,7 +69,12 @@ PARTNERS = ("house", "tree", "star", "apple", "dog", "truck")
 """What a concept is paired with, as far as the judge knows it."""
 PAIRS = 3
 
-Kind = Literal["target", "synonym", "paraphrase", "other", "object", "ordinary", "hyponym", "pair"]
+Kind = Literal[
+    "target", "synonym", "paraphrase", "other", "object", "ordinary", "hyponym", "pair",
+    "within", "retained", "caption", "named", "near", "language", "attack",
+    "description", "subclass", "superclass", "sense",
+]  # fmt: skip
+"""Why a prompt is asked; the first line is UnGuide's protocol, the others are of `protocols/`."""
 WITH_CONCEPT: tuple[Kind, ...] = ("target", "synonym", "paraphrase")
 """Kinds that must open the gate."""
 UNRELATED: tuple[Kind, ...] = ("other", "object", "ordinary")
@@ -99,12 +104,14 @@ class Protocol:
         labels: the labels among which the published accuracies choose.
         prompts: all prompts.
         neighbours: labels that are reported apart, wherever they occur.
+        styles: that the judge is to tell apart besides.
     """
 
     concept: str
     labels: tuple[str, ...]
     prompts: tuple[Prompt, ...]
     neighbours: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
 
     def of(self, *kinds: Kind) -> list[Prompt]:
         """The prompts of some kinds, in order."""
@@ -141,7 +148,7 @@ def unguide_protocol(
         *(Prompt(TEMPLATE.format(word), "synonym", concept) for word in synonyms),
         *(_prompt(thing, "other" if thing in CLASSES else "object") for thing in things),
         *(_prompt(word, "hyponym") for word in hyponyms),
-        *_pairs(concept, things),
+        *pairs_of(concept, things),
         *(Prompt(s.format(word), "paraphrase", concept) for word in (concept, *synonyms) for s in sentences),
         *(Prompt(s.format(thing), "ordinary", thing) for thing in things for s in sentences),
     ]
@@ -153,7 +160,7 @@ def _prompt(word: str, kind: Kind) -> Prompt:
     return Prompt(TEMPLATE.format(word), kind, word)
 
 
-def _pairs(concept: str, things: Sequence[str]) -> list[Prompt]:
+def pairs_of(concept: str, things: Sequence[str]) -> list[Prompt]:
     """The concept beside some other things, before and after them."""
     partners = [word for word in PARTNERS if word in things][:PAIRS]
     return [

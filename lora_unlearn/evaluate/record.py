@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class View:
         identical: byte for byte the picture without the eraser.
         change: distance of the judge's features from that picture's, as a share of their length.
         image: kept for the first seeds of a prompt, None for the others.
+        features: the judge's, (F,); None where they were not kept.
     """
 
     probabilities: Tensor
@@ -39,6 +41,7 @@ class View:
     identical: bool
     change: float
     image: Image.Image | None
+    features: Tensor | None = None
 
 
 @dataclass
@@ -79,6 +82,8 @@ class Evaluation:
         shots: all pictures.
         seconds: of the whole evaluation; `training_seconds` of the eraser's training if known.
         saving: what was left out.
+        styles: that the judge can tell apart; a `View`'s style is the place of one of them.
+        unfinished: whether it was interrupted, so that `shots` are those that were drawn until then.
     """
 
     eraser: Eraser
@@ -86,13 +91,15 @@ class Evaluation:
     sampling: Sampling
     judge: str
     labels: tuple[str, ...]
-    seeds: range
+    seeds: Sequence[int]
     base_hash: str
     shots: list[Shot]
     seconds: float
     training_seconds: float | None = None
     saving: Saving | None = None
     figures: dict[str, Any] = field(default_factory=dict)
+    styles: tuple[str, ...] = ()
+    unfinished: bool = False
 
     def of(self, *kinds: Kind) -> list[Shot]:
         """The pictures of some kinds of prompts, in order."""
@@ -116,6 +123,7 @@ def view(image: Image.Image, seen: Verdict, base: Image.Image, before: Verdict, 
         image.tobytes() == base.tobytes(),
         float((seen.features[0] - before.features[0]).norm() / length),
         image if keep else None,
+        seen.features[0],
     )
 
 

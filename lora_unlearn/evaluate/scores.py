@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..bounds import clopper_pearson
@@ -40,7 +42,7 @@ def auc(positives: Sequence[float], negatives: Sequence[float]) -> float:
 
 
 def bootstrap(
-    groups: Sequence[Values],
+    groups: Sequence[Sequence[Sequence[Any]]],
     statistic: Callable[..., float],
     resamples: int = 1000,
     confidence: float = CONFIDENCE,
@@ -49,7 +51,7 @@ def bootstrap(
     """Percentile interval of a statistic when the prompts, not the pictures, are drawn again with replacement.
 
     Args:
-        groups: one for each argument of the statistic, each with at least one prompt.
+        groups: one for each argument of the statistic, each with at least one prompt; values may be pairs.
         statistic: takes the values of all drawn prompts, one array for each group.
     """
     rng = np.random.default_rng(seed)
@@ -81,3 +83,20 @@ def share_interval(prompts: Values, confidence: float = CONFIDENCE) -> tuple[flo
     exact = clopper_pearson(round(sum(values)), len(values), confidence)
     resampled = bootstrap([prompts], lambda drawn: float(drawn.mean()), confidence=confidence)
     return min(exact[0], resampled[0]), max(exact[1], resampled[1])
+
+
+def frechet(first: Tensor, second: Tensor) -> float:
+    """Frechet distance between the normal distributions of two sets of features, as in FID (arXiv 1706.08500).
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means and unbiased covariances. With the centred features X1, X2
+    the last trace is the sum of the singular values of X1 X2^T / sqrt((N-1)(M-1)), which needs no root of a matrix.
+
+    Args:
+        first, second: (N,F) and (M,F), N and M at least 2. Fewer pictures than features bias it upwards.
+    """
+    one, other = first.double(), second.double()
+    centred = [features - features.mean(0) for features in (one, other)]
+    scaled = [features / (len(features) - 1) ** 0.5 for features in centred]
+    spread = sum(float(features.square().sum()) for features in scaled)
+    common = float(torch.linalg.svdvals(scaled[0] @ scaled[1].T).sum())
+    return max(0.0, float((one.mean(0) - other.mean(0)).square().sum()) + spread - 2 * common)

@@ -14,7 +14,7 @@ from .readout import (
     verdict_lines,
 )
 from .sheet import sheet
-from .write import write_report
+from .write import write_measured, write_report
 
 __all__ = [
     "Card",
@@ -30,5 +30,6 @@ __all__ = [
     "sheet",
     "training_curve",
     "verdict_lines",
+    "write_measured",
     "write_report",
 ]

@@ -28,10 +28,10 @@ def gallery(evaluation: Evaluation) -> list[Part]:
         tag("h2", "The same seeds, before and after"),
         tag("p", INTRODUCTION),
         key(),
-        _group(f"Asked for {evaluation.protocol.concept}", evaluation.of("target"), 6, large=True),
-        _group("Asked for it by other words", evaluation.of("synonym"), 4),
-        _group("What is most like it", _wanting(evaluation, near, "other", "object"), 4),
-        _group("Two things at once", evaluation.of("pair"), 3),
+        group(f"Asked for {evaluation.protocol.concept}", evaluation.of("target"), 6, large=True),
+        group("Asked for it by other words", evaluation.of("synonym"), 4),
+        group("What is most like it", _wanting(evaluation, near, "other", "object"), 4),
+        group("Two things at once", evaluation.of("pair"), 3),
     ]
 
 
@@ -43,13 +43,14 @@ def more(evaluation: Evaluation) -> list[Part]:
         tag("h2", "More pictures"),
         key(),
         _failures(evaluation),
-        _group("Kinds of it", evaluation.of("hyponym"), 4),
-        _group("Asked for it in other sentences", evaluation.of("paraphrase")[:FAILURES], 1),
-        _group("Other things", others, 3),
+        group("Kinds of it", evaluation.of("hyponym"), 4),
+        group("Asked for it in other sentences", evaluation.of("paraphrase")[:FAILURES], 1),
+        group("Other things", others, 3),
     ]
 
 
-def _group(name: str, shots: Sequence[Shot], columns: int, large: bool = False) -> list[Part]:
+def group(name: str, shots: Sequence[Shot], columns: int, large: bool = False) -> list[Part]:
+    """A heading with a card for each prompt, its first seeds as columns; nothing without pictures."""
     entries = _cards(shots, columns)
     return [tag("h3", name), cards(entries, large)] if entries else []
 

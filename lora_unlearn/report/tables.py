@@ -69,6 +69,22 @@ def pairs(figures: Figures) -> Html | None:
     return table(head, rows)
 
 
+def ways(blocks: dict[str, Figures]) -> Html:
+    """Shares as `counting.ways` hands them out, a row each: without the eraser, with it, as a plain LoRA."""
+    head: list[Part] = ["", "pictures", *(WAYS[way] for way in WAYS)]
+    rows: list[list[Part]] = [
+        [words, number(block["base"]["pictures"]), *(share(block[way]) for way in WAYS)]
+        for words, block in blocks.items()
+        if block["base"]["pictures"]
+    ]
+    return table(head, rows)
+
+
+def share(found: Figures) -> Part:
+    """A share with its interval."""
+    return [percent(found["share"]), tag("small", span(found["interval"]))]
+
+
 def cost(figures: Figures) -> Html:
     """What a picture and the eraser itself cost."""
     spent, clock = figures["evaluations"], figures["seconds"]
