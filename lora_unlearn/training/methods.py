@@ -60,8 +60,8 @@ PLAIN = replace(
 sampling of the frozen model at a guidance scale of 3. Learning rates are those of the sweep in `docs/methods.md`."""
 
 METHODS: dict[str, Method] = {
-    "fast": Method("trains from the closed form until the concept is gone: the default", "docs/experiments.md", FAST),
-    "instant": Method("the closed form alone, from text, trains nothing", "docs/experiments.md", INSTANT),
+    "fast": Method("trains from the closed form until the concept is gone", "docs/experiments.md", FAST),
+    "instant": Method("the closed form alone, from text, trains nothing: the default", "docs/experiments.md", INSTANT),
     "paper": Method("UnGuide as released, slow", "arXiv 2508.05755", PAPER),
     "esd": Method("guidance away from the concept", "arXiv 2303.07345", replace(PLAIN, objective="esd")),
     "leco": Method(
