@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 from transformers import CLIPConfig, CLIPModel
 
-from lora_unlearn import Adapter, Concept, Eraser
+from lora_unlearn import Adapter, Concept, Eraser, denoiser_for, erase, load_bank
 from lora_unlearn.decisions import Decision
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.demo.networks import new_tokenizer
@@ -242,14 +242,21 @@ def test_a_style_that_the_judge_never_saw(bench):
         ask(replace(bench, styles=("clipart", "ukiyo-e")), ["canvas"])
 
 
+@pytest.fixture(scope="module")
+def made(pipe):
+    """An eraser as it is made today: the one in the file is older, and weaker."""
+    return Eraser(erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "instant"))
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name, row in PROTOCOLS.items() if name != "gate"])
-def test_every_protocol_measures_the_eraser_of_cats(bench, name):
+def test_every_protocol_measures_the_eraser_of_cats(bench, made, name):
+    bench.erasers = [made]
     bench.things, bench.styles = (), tuple(STYLES)[:2]
     bench.saving, bench.sampling = Saving(closed=0, exported=0), replace(bench.sampling, batch=16)
     figures = measured(bench, name).figures
     gone = {
-        "unguide": lambda: 1 - figures["acc_e"],
+        "unguide": lambda: figures["erased"]["share"],
         "canvas": lambda: figures["ua"]["gated"]["share"],
         "integrity": lambda: figures["gated"]["integrity"],
         "hub": lambda: 1 - figures["target_proportion"]["gated"]["share"],
