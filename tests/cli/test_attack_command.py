@@ -10,7 +10,7 @@ import pytest
 import torch
 from processes import interrupt, start, wait_for
 
-from lora_unlearn.cli import ATTACK_NAMES
+from lora_unlearn.commands.words.using import ATTACK_NAMES
 from lora_unlearn.evaluate.attacks import ATTACKS
 from lora_unlearn.gate import Gate, encode_direction
 from lora_unlearn.written import Written, written
