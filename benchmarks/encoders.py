@@ -42,8 +42,13 @@ class SentenceEncoder(nn.Module):
         """As diffusers asks for it."""
         return self.network.device
 
-    def forward(self, ids: Tensor, attention_mask: Tensor | None = None, **ignored: Any) -> Any:
+    def get_input_embeddings(self) -> nn.Module:
+        """The table of its words."""
+        return self.network.get_input_embeddings()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **ignored: Any) -> Any:
         """What diffusers reads of a text model: `last_hidden_state`, also as the first and the only item."""
+        ids = input_ids
         mask = (ids != self.padding).long()
         longest = int(mask.sum(1).max())  # what nobody reads need not be computed
         states = self.network(input_ids=ids[:, :longest], attention_mask=mask[:, :longest]).last_hidden_state

@@ -38,7 +38,8 @@ def told(found: dict[str, Any] | None) -> str:
     """A method's figures, as the end of its line."""
     if found is None:
         return ""
-    return f": H {found['H']:.2f} always on, {found['H gated']:.2f} gated, {found['evaluations']} evaluations"
+    over = f", {found['concepts']} concepts" if found["concepts"] > 1 else ", 1 concept"
+    return f": H {found['H']:.2f} always on, {found['H gated']:.2f} gated{over}, {found['evaluations']} evaluations"
 
 
 def counted(known: dict[str, Any], noun: str) -> str:
