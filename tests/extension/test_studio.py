@@ -84,7 +84,7 @@ def test_a_stop_before_anything_was_learned_leaves_nothing(studio, order):
 
 
 def test_an_instant_eraser_needs_no_training(studio, order):
-    studio.erase(order(preset="quick", iterations=None, batch=None, pictures=1))
+    studio.erase(order(preset="quick", iterations=None, batch=None, learning_rate=None, pictures=1))
     state = studio.join(60)
     assert state.phase == "done" and not state.losses and len(state.pairs) == 4
 
