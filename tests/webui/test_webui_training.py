@@ -118,7 +118,7 @@ def test_an_exported_file_that_is_written_again_is_taken_up(server, cat, dog):
         ("erase", {"concept": "a", "preset": "best"}, "There is no preset"),
         ("erase", {"concept": "a", "path": "/etc"}, "There is no field 'path'"),
         ("erase", {"concept": "a", "method": "esdd"}, "the nearest name is 'esd'"),
-        ("erase", {"concept": "a", "options": "average=emma"}, "the nearest name is 'ema'"),
+        ("erase", {"concept": "a", "preset": "balanced", "options": "average=emma"}, "the nearest name is 'ema'"),
         ("erase", {"concept": "a" * 300}, "200 are allowed"),
         ("resume", {"name": "../../config"}, "can't be a file name"),
         ("export", {"name": "../Stable-diffusion/demo"}, "can't be a file name"),
