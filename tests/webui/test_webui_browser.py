@@ -131,6 +131,7 @@ def test_a_concept_is_erased_exported_and_used_by_the_accordion(page):
     page.open("Erase concept")
     page.shoot("tab")
     page.type(CONCEPT, "cat")
+    page.click("#lora_unlearn_preset label", "balanced")
     page.click("#lora_unlearn_erase")
     page.until("#lora_unlearn_progress", holds="left")
     page.shoot("progress")
@@ -274,6 +275,7 @@ def test_two_pages_watch_one_training_and_a_reload_finds_it_again(page):
     driver, first = page.driver, page.driver.current_window_handle
     page.open("Erase concept")
     page.type(CONCEPT, "dog")
+    page.click("#lora_unlearn_preset label", "balanced")
     page.click("#lora_unlearn_advanced .label-wrap")
     page.type("#lora_unlearn_iterations textarea, #lora_unlearn_iterations input", "2000")
     page.type("#lora_unlearn_learning_rate textarea, #lora_unlearn_learning_rate input", "0.00001")
