@@ -6,6 +6,7 @@ neither (see `docs/experiments.md`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -30,17 +31,22 @@ LEAST_PULL, MOST_ALIKE = 0.8, 0.5
 draws the same for both (a tugboat for a boat)."""
 LENIENT = 0.15
 """How far a noun may miss either in a few states, where chance is large."""
+UNLIKE = 0.1
+"""What a noun loses of its nearness (a cosine) for the square of the logarithm of how hard the network reacts to it: a
+star in place of a cat is drawn with another force."""
 LONGEST = 2
 """Words that a replacement may have."""
 
 
 @torch.no_grad()
 def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
-    """The noun nearest to the concept that the model draws, and draws otherwise.
+    """The noun nearest to the concept, to text encoder and network, that the model draws, and draws otherwise.
 
-    The bank's plain nouns are asked in the order in which the text encoder puts them; the first that the network reacts
-    to at least `LEAST_PULL` times as hard as to the concept, and in another direction, is taken. Costs `SCREENED`
-    evaluations for each noun asked, and `NOISES` for the concept, the empty prompt, and each noun that seems to do.
+    The bank's plain nouns are asked in the order in which the text encoder puts them. One will do if the network reacts
+    to it at least `LEAST_PULL` times as hard as to the concept, and in another direction; its nearness is the text
+    encoder's less what its force differs from the concept's (`UNLIKE`). No noun is asked that could not be nearer than
+    the nearest so far. Costs `SCREENED` evaluations for each noun asked, and `NOISES` for the concept, for the empty
+    prompt, and for each noun that seems to do.
 
     Args:
         bank: ordinary prompts without the concept.
@@ -63,19 +69,24 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
         pull = energy(found - blank_) / max(energy(own_ - blank_), 1e-12)
         return pull, float(kappa(found, own_, blank_).mean())
 
-    def does(noun: str, count: int, lenient: float = 0.0) -> bool:
-        pull, alike = reaction(noun, count)
-        return pull >= LEAST_PULL - lenient and alike <= MOST_ALIKE + lenient
+    def pull(noun: str, count: int, lenient: float = 0.0) -> float:
+        """How hard the network reacts to a noun that will do; 0 to another."""
+        found, alike = reaction(noun, count)
+        return found if found >= LEAST_PULL - lenient and alike <= MOST_ALIKE + lenient else 0.0
 
     blank, own = asked(""), asked(concept.probe)
-    for noun in by_nearness(denoiser, concept, bank)[:ASKED]:
-        if does(noun, SCREENED, LENIENT) and does(noun, NOISES):
-            return noun
-    return NEUTRAL if reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else ""
+    best, nearness = "", -math.inf
+    for noun, close in by_nearness(denoiser, concept, bank)[:ASKED]:
+        if close <= nearness:
+            break
+        found = pull(noun, SCREENED, LENIENT) and pull(noun, NOISES)
+        if found and close - UNLIKE * math.log(found) ** 2 > nearness:
+            best, nearness = noun, close - UNLIKE * math.log(found) ** 2
+    return best or (NEUTRAL if reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else "")
 
 
-def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> list[str]:
-    """The bank's plain nouns, nearest to the concept first, without its other names.
+def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> list[tuple[str, float]]:
+    """The bank's plain nouns with their nearness, the nearest to the concept first, without its other names.
 
     Nearness is the cosine of mean token embeddings in "a photo of a ...", taken from their mean. Words that respond to
     the concept's direction (Fisher's, as the gate's) more than halfway as the concept does are other names for it.
@@ -95,7 +106,7 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     centre, named = centred.mean(0), (means(denoiser, words) * scale.to(direction)).mean(0)
     close = torch.nn.functional.cosine_similarity(centred - centre, named - centre, dim=-1)
     other = found <= (found.median() + own) / 2
-    return [nouns[i] for i in close.argsort(descending=True).tolist() if other[i]]
+    return [(nouns[i], float(close[i])) for i in close.argsort(descending=True).tolist() if other[i]]
 
 
 def plain_nouns(bank: Sequence[str]) -> list[str]:

@@ -54,7 +54,7 @@ def nearest(bench: Bench) -> list[str]:
         return [style for style in bench.judge.styles if style != bench.style]
     concept = bench.eraser.adapter.concept
     barred = {*concept.words, *bench.other_words, *HYPONYMS.get(concept.name, ())}
-    nouns = by_nearness(bench.denoiser, concept, load_bank(bench.denoiser.family))
+    nouns = [noun for noun, _ in by_nearness(bench.denoiser, concept, load_bank(bench.denoiser.family))]
     known = THINGS if bench.denoiser.family == "demo" else nouns
     return [noun for noun in nouns if noun in known and noun not in barred]
 
