@@ -1,7 +1,7 @@
 """What takes a concept's place, by how much the network's force counts: `python -m benchmarks.replacements`.
 
 For the things of the demo model and of the language relative that come out otherwise with another `UNLIKE`
-(`lora_unlearn/replacement.py`), and the most evaluations that one of them took. `--concepts` asks these alone, all of them.
+(`lora_unlearn/replacement.py`), and the most evaluations that one of them took; with `--concepts` for these alone.
 """
 
 from __future__ import annotations
