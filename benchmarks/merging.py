@@ -35,7 +35,7 @@ def main() -> None:
     pipe, concepts, seeds = common.pipeline(options.checkpoint), options.several.split(","), options.seeds.split(",")
     trained = {
         "seeds": [made(pipe, options.one, options.mode, int(seed), options.out) for seed in seeds],
-        "concepts": [made(pipe, name, options.mode, 0, options.out) for name in concepts],
+        "concepts": [made(pipe, name, options.mode, 0, options.out, concepts) for name in concepts],
     }
     rows = []
     for task, adapters in trained.items():
@@ -50,13 +50,14 @@ def main() -> None:
     common.finish(options.out, "merging", rows)
 
 
-def made(pipe: Any, name: str, mode: Any, seed: int, folder: Path) -> Adapter:
-    """An eraser; kept as a file, so that it is trained once only."""
-    path = folder / f"merging-{mode}-{name}-{seed}.safetensors"
+def made(pipe: Any, name: str, mode: Any, seed: int, folder: Path, among: Sequence[str] = ()) -> Adapter:
+    """An eraser that turns its concept into none of the others; kept as a file, so that it is trained once only."""
+    others = tuple(other for other in among if other != name)
+    path = folder / f"merging-{mode}-{name}-{seed}{'-among' if others else ''}.safetensors"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         settings = replace(MODES[mode], seed=seed)
-        erase(denoiser_for(pipe), Concept(name), load_bank("demo"), mode, settings).save(path)
+        erase(denoiser_for(pipe), Concept(name, avoid=others), load_bank("demo"), mode, settings).save(path)
     return Adapter.load(path)
 
 

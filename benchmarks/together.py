@@ -27,7 +27,7 @@ def main() -> None:
     for mode in options.modes.split(","):
         with torch.enable_grad():
             adapters = [
-                erase(denoiser_for(pipe), Concept(name), load_bank("demo"), mode, MODES[mode])  # type: ignore[index,arg-type]
+                erase(denoiser_for(pipe), Concept(name, avoid=others(name)), load_bank("demo"), mode, MODES[mode])  # type: ignore[index,arg-type]
                 for name in CLASSES
             ]
         one = replace(adapters[0], lora=joined([(adapter, 1.0) for adapter in adapters])[0])
@@ -36,6 +36,11 @@ def main() -> None:
             rows.append({"mode": mode, "way": way} | figures(pipe, judge, erasers, options.pictures))
             print(rows[-1], flush=True)
     common.finish(options.out, "together", rows)
+
+
+def others(name: str) -> tuple[str, ...]:
+    """What this concept must not turn into."""
+    return tuple(one for one in CLASSES if one != name)
 
 
 def figures(pipe: Any, judge: DemoJudge, erasers: Sequence[Eraser], pictures: int) -> dict[str, Any]:
