@@ -203,9 +203,14 @@ def base_hash(denoiser: Denoiser) -> str:
     It hashes the canonical names of the cross-attention layers with a sample of their values, rounded to
     what survives a trip through float16 and bfloat16.
     """
+    return weights_hash({name: target.weight for name, target in denoiser.linears("cross_kv").items()})
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """The `base_hash` of these weights (out, in), by the canonical names of their layers."""
     digest = hashlib.sha256()
-    for name, target in sorted(denoiser.linears("cross_kv").items()):
-        weight = target.weight.detach()
+    for name, weight in sorted(weights.items()):
+        weight = weight.detach()
         sample = weight.flatten()[:: max(1, weight.numel() // 64)][:64].float().cpu()
         digest.update(f"{name}:{tuple(weight.shape)}:".encode())
         digest.update(sample.to(torch.bfloat16).view(torch.int16).numpy().tobytes())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..lora_unlearn import Eraser
-from ..lora_unlearn.denoiser import base_hash
+from ..lora_unlearn.denoiser import weights_hash
 from ..lora_unlearn.describe import other_base
 from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.hosts.layers import choose
@@ -35,12 +34,11 @@ def own_hash(model: Any) -> str:
     keys = {module: f"{name}.weight" for name, module in model.model.named_modules()}
     if any(keys[target.linear] in model.patches for target in chosen.values()):
         return ""
-    found: dict[str, Any] = {}
+    found: dict[str, Tensor] = {}
     for name, target in chosen.items():
         backup = model.backup.get(keys[target.linear])  # of another MODEL's patches on the same network
         stored = target.linear.weight if backup is None else backup.weight
         if type(stored) not in (Tensor, torch.nn.Parameter) or stored.dtype not in PLAIN:
             return ""
-        found[name] = SimpleNamespace(weight=stored[target.rows])
-    untouched: Any = SimpleNamespace(linears=lambda selector: found)
-    return base_hash(untouched)
+        found[name] = stored[target.rows]
+    return weights_hash(found)

@@ -9,6 +9,8 @@ import gradio as gr
 from PIL import Image
 
 from lora_unlearn import Eraser, Sampling, UnlearnError, denoiser_for
+from lora_unlearn.denoiser import base_hash
+from lora_unlearn.describe import other_base
 from lora_unlearn.guidance import STRENGTH, STRONGEST, Mode
 from lora_unlearn.opened import open_set
 from lora_unlearn.sets import EVERY
@@ -164,11 +166,14 @@ class DrawPage:
         if gate not in GATES:
             raise UnlearnError(f"There is no gate mode {str(gate)[:40]!r}; choose one of {', '.join(GATES)}.")
         mode: Mode = gate  # type: ignore[assignment]
-        if EVERY not in name:
-            return [Eraser(self.studio.library.load(name), strength, mode)], []
-        family = denoiser_for(self.host.pipe).family
-        opened = open_set(self.studio.library.chosen(name), family, strength, mode)
-        return opened.erasers, opened.lines()
+        denoiser = denoiser_for(self.host.pipe)
+        if EVERY in name:
+            opened = open_set(self.studio.library.chosen(name), denoiser.family, strength, mode)
+            erasers, said = opened.erasers, opened.lines()
+        else:
+            erasers, said = [Eraser(self.studio.library.load(name), strength, mode)], []
+        other = other_base([eraser.adapter for eraser in erasers], base_hash(denoiser))
+        return erasers, [*said, other] if other else said
 
 
 def _buttons(running: bool, stopping: bool = False) -> Updates:

@@ -25,6 +25,7 @@ from . import model, neo
 from .calls import Row, UNetCall
 from .denoiser import WebDenoiser
 from .flow import FlowCall, denoiser_of
+from .same_model import others_told
 
 Say = Callable[[str], None]
 STRANGE = "Another extension asks the network for other rows than the web UI's own; the erasers left them alone."
@@ -76,14 +77,15 @@ class Work:
         erasers: those that are on.
         say: takes one sentence for the page when the erasers cannot work; it may raise it.
         note: takes one for the page when they have worked, and go on without.
+        tell: takes one for the page alone, or none, of what does not keep them from working.
 
     Attributes:
         passes: the host's sampling passes, with their decisions.
         strays: whether the network was asked for anything before the first of them.
     """
 
-    def __init__(self, erasers: Sequence[Eraser], say: Say, note: Say) -> None:
-        self.erasers, self.say, self.note = erasers, say, note
+    def __init__(self, erasers: Sequence[Eraser], say: Say, note: Say, tell: Say = lambda sentence: None) -> None:
+        self.erasers, self.say, self.note, self.tell = erasers, say, note, tell
         self.passes: list[Pass] = []
         self.unet: Any = None
         self.kind: neo.Kind | None = None
@@ -167,6 +169,8 @@ class Work:
         if self.unet is not None and model.unet_of(shared.sd_model) is not self.unet:
             self.attach(shared.sd_model)
         denoiser = params.denoiser
+        if not self.passes and self.attachments:
+            self.tell(others_told(shared.sd_model, model.linears(shared.sd_model), self.erasers))
         if not self.passes or self.passes[-1].denoiser is not denoiser:
             self.passes.append(Pass(self.erasers, self.look_up, denoiser, self.look))
         self.rows, self.cursor = rows_of_batch(params), 0

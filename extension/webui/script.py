@@ -118,7 +118,7 @@ class EraserScript(scripts.Script):
                 f"The eraser {name!r} stands in the prompt too, as <lora:{lora}>, and so it works twice; take one out.",
             )
         if erasers:
-            p.lora_unlearn_work = Work(erasers, partial(complain, p), partial(note, p))
+            p.lora_unlearn_work = Work(erasers, partial(complain, p), partial(note, p), partial(tell, p))
             p.lora_unlearn_slots = [(slot, len(found.erasers)) for slot, found in zip(slots, opened, strict=True)]
             around_sampling(p, p.lora_unlearn_work)
 
@@ -194,6 +194,12 @@ def note(p: Any, sentence: str) -> None:
     """Say something under the picture, and in its infotext."""
     p.comment(sentence)
     p.extra_generation_params[PROBLEM] = sentence
+
+
+def tell(p: Any, sentence: str) -> None:
+    """Say something under the picture alone."""
+    if sentence:
+        p.comment(sentence)
 
 
 def refuse(p: Any, sentence: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -51,7 +52,12 @@ def test_an_erasure_from_the_page_to_the_exported_file(server, page):
     opened = page.last("lora_unlearn_draw", prompt="a photo of a cat", draw_eraser="cat", **drawn)
     assert "open, erases it" in opened["decided"] and len(opened["gallery"]) == 1
     closed = page.last("lora_unlearn_draw", prompt="a photo of a tree", draw_eraser="cat", **drawn)
-    assert "closed, changes nothing" in closed["decided"]
+    assert "closed, changes nothing" in closed["decided"] and "measured on another" not in opened["decided"]
+    elsewhere = replace(Adapter.load(server.folder / "erasers" / "cat.safetensors"), base_hash="0123456789abcdef")
+    elsewhere.save(server.folder / "erasers" / "from elsewhere.safetensors")
+    other = page.last("lora_unlearn_draw", prompt="a photo of a cat", draw_eraser="from elsewhere", **drawn)
+    assert "gate of the eraser for &#x27;cat&#x27; was measured on another demo model" in other["decided"]
+    (server.folder / "erasers" / "from elsewhere.safetensors").unlink()
 
 
 def test_the_words_that_the_model_reads_as_the_same_become_boxes(server, page):

@@ -72,6 +72,25 @@ def test_an_eraser_knows_the_clip_skip_that_it_was_made_with(server, cat):
     assert "(2) than is set now (the model's own)" in server.draw("a ship", True, skipping, 1.0, "auto").infotexts[0]
 
 
+def test_a_gate_that_was_measured_on_another_checkpoint_says_so_under_the_picture(server, cat):
+    """And nothing is said of one that was not, also while a LoRA of the prompt changes the weights."""
+    folder = server.data / "models" / "lora-unlearn"
+    own = Adapter.load(folder / f"{cat}.safetensors")
+    exported = server.call("/lora-unlearn/v1/export", {"name": cat, "new": "for a prompt"})["name"]
+    replace(own, base_hash="0123456789abcdef").save(folder / "from elsewhere.safetensors")
+    try:
+        erased = server.draw(CAT, True, "from elsewhere", 1.0, "auto")
+        told = "gate of the eraser for 'cat' was measured on another demo model than this one; calibrate it again"
+        assert told in server.call("/test/comments", {})["said"]
+        assert "another demo model" not in erased.infotexts[0]
+        assert same(erased.pictures, server.draw(CAT, True, cat, 1.0, "auto").pictures)
+        for prompt in (f"{DOG} <lora:{exported}:1>", f"{DOG} <lora:{exported}:1>", DOG):
+            server.draw(prompt, True, cat, 1.0, "auto")
+            assert "another demo model" not in server.call("/test/comments", {})["said"]
+    finally:
+        (folder / "from elsewhere.safetensors").unlink()
+
+
 def test_the_tabs_own_pictures_are_those_of_the_page(server):
     drawn = np.array(server.call("/test/draws", {})["picture"], np.uint8)
     assert same([drawn], server.draw(CAT).pictures)

@@ -25,6 +25,26 @@ class SplitPrompts(scripts.Script):
             p.all_prompts = [parts[index % len(parts)] for index in range(len(p.all_prompts))]
 
 
+class Comments(scripts.Script):
+    """Keeps what the last job says under its picture."""
+
+    last = ""
+
+    def title(self):
+        return "Comments"
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def postprocess(self, p, processed, *args):
+        Comments.last = processed.comments
+
+
+def comments():
+    """What the last job said under its picture."""
+    return {"said": Comments.last}
+
+
 def part(name):
     """A module of the extension, as the host loaded it."""
     return sys.modules[f"lora_unlearn_extension.webui.{name}"]
@@ -234,6 +254,7 @@ def paste(body: dict):
 
 
 CHECKS = {
+    "comments": comments,
     "paste": paste,
     "refusals": refusals,
     "compiled": compiled,
