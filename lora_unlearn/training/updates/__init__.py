@@ -7,7 +7,7 @@ a list with one tensor for each trained parameter, the first term being the one 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -21,7 +21,13 @@ Combine = Callable[[list[Gradient]], Gradient]
 
 
 class Update(Protocol):
-    """A way to reconcile terms."""
+    """A way to reconcile terms.
+
+    Attributes:
+        reconciles: whether it has no use without a term beside the erasing one.
+    """
+
+    reconciles: ClassVar[bool]
 
     def begin(self) -> Combine:
         """The way of one training."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ class Restricted:
     """
 
     alpha: float = option(1.0, 0, 1e3, "how much the retaining gradient counts beside the forgetting one")
+    reconciles: ClassVar[bool] = True
 
     def begin(self) -> Callable[[list[list[Tensor]]], list[Tensor]]:
         """The way of one training."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ class Saliency:
     """
 
     share: float = option(0.5, 0.01, 1, "how many of the adapter's weights may move")
+    reconciles: ClassVar[bool] = False
 
     def begin(self) -> Callable[[list[list[Tensor]]], list[Tensor]]:
         """The way of one training; the mask lives as long as it does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,6 +21,7 @@ class Surgery:
     """
 
     strength: float = option(1.0, 0, 10, "lambda: how much of a conflict is taken out")
+    reconciles: ClassVar[bool] = True
 
     def begin(self) -> Callable[[list[list[Tensor]]], list[Tensor]]:
         """The way of one training."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Total:
     """The gradient of the sum of all terms."""
+
+    reconciles: ClassVar[bool] = False
 
     def begin(self) -> Callable[[list[list[Tensor]]], list[Tensor]]:
         """The way of one training."""
