@@ -17,7 +17,7 @@ from .formats import from_stock, to_stock
 from .gate import Gate, decode_direction
 from .lora import Lora
 from .settings import Settings
-from .strict import fields_of, read_json
+from .strict import fields_of, lacking, read_json
 from .training.method import check_parts
 from .training.methods import METHODS
 from .version import __version__
@@ -133,6 +133,11 @@ def parse_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         if version != FORMAT_VERSION:
             raise UnlearnError(
                 f"{path} has format version {str(version)[:20]}, this program reads {FORMAT_VERSION}; update it."
+            )
+        if found := lacking(values.get("mode"), values["settings"]):
+            raise UnlearnError(
+                f"{path} was made with the {found}, which there is none of here; update this program, or use the file "
+                "with the one that made it."
             )
         _check_modules(values["modules"])
         Adapter(Lora({}), **_parts(values))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import fields
 from typing import Any
 
 from .families import FAMILIES
-from .training.method import LISTS, PARTS
+from .training.method import CALLED, LISTS, PARTS
 from .training.methods import METHODS
 
 LONGEST_BLOCK = 32 * 2**20
 """Characters of a JSON text."""
 LONGEST_TEXT = 100_000
 """Characters of one text in it."""
+LONGEST_NAME = 40
+"""Of a method or a part."""
 LARGEST = 2**63 - 1
 """What a whole number may be, as seeds are."""
 
@@ -28,12 +30,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("step", "false_open_rate", "true_open_rate", "true_open_low", "true_open_high"), (0, 1)),
 }
 """Of numbers by the name of their field; whole numbers are otherwise at least 0, others anything finite."""
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, Container[str]] = {
     "family": tuple(FAMILIES),
     "prediction_type": ("epsilon", "v_prediction", "flow"),
-    "mode": tuple(METHODS),
+    "mode": METHODS,
     "statistic": ("text", "kappa", "rho", "both", "raw", "look"),
-    **{kind: tuple(known) for kind, known in PARTS.items() if kind not in LISTS},
+    **{kind: known for kind, known in PARTS.items() if kind not in LISTS},
 }
 """Of texts by the name of their field."""
 
@@ -117,6 +119,21 @@ def fields_of(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if not check(value) or not _is_within(name, kinds[name], value):
             raise TypeError(f"{name} is {str(value)[:40]!r}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def lacking(mode: Any, settings: Mapping[str, Any]) -> str:
+    """The first method or part named in a file that is none here, as "average 'lookahead'"; empty where all are known.
+
+    Whoever has a method of their own makes such files.
+    """
+    named: list[tuple[str, Any, Mapping[str, Any]]] = [("method", mode, METHODS)]
+    for kind, known in PARTS.items():
+        value = settings.get(kind, ())
+        named += [(CALLED.get(kind, kind), name, known) for name in (value if isinstance(value, list) else [value])]
+    for kind, name, known in named:
+        if isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST_NAME and name not in known:
+            return f"{kind} {name!r}"
+    return ""
 
 
 def _is_within(name: str, kind: str, value: Any) -> bool:
