@@ -5,7 +5,7 @@ what is kept of everything else (Acc_s), always on and behind the gate, their ha
 move and how many stay byte for byte; what appears instead: confidence, how many different things, saturation;
 evaluations and seconds. `--sweep` tries learning rates on the first concept; a row is then made with the best one.
 One JSON file a run lies in `--out`/methods; what is there is not measured again. `--table` prints the table, `--write`
-keeps figures for `lora-unlearn methods`.
+keeps figures for `lora-unlearn methods`, those of other methods as they are.
 The same methods on a real text encoder: `python -m benchmarks.language_erasure --modes esd,leco`.
 """
 
@@ -35,8 +35,8 @@ from lora_unlearn.training.methods import METHODS
 
 RATES = (3e-3, 1e-2, 3e-2)
 """What is swept, where a method trains."""
-OWN = ("fast", "instant", "paper", "uce", "speed", "slug", "robust")
-"""Not swept: they train nothing, or have a rate of their own that was swept elsewhere (`benchmarks.paper_mode`)."""
+OWN = ("fast", "paper", "robust")
+"""Not swept, as what trains nothing: their rates were swept elsewhere (`benchmarks.paper_mode`)."""
 NAMES = ("cat", "ship", "frog", "bird", "flat sticker style", "red apple")
 SWEPT_ON = NAMES[:1]
 STYLE, COLOUR = "flat sticker", 40.0
@@ -91,6 +91,7 @@ def main() -> None:
     print(common.markdown(rows))
     if options.write:
         kept = {row["method"]: {key: row[key] for key in KEPT} for row in rows}
+        kept = json.loads(FILE.read_text(encoding="utf-8")) | kept  # rows of methods that were not measured here stay
         FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
@@ -110,7 +111,8 @@ def once(folder: Path, bench: Bench, name: str, concept: str, rate: float, seed:
 
 def rates(name: str) -> tuple[float, ...]:
     """The learning rates that are tried."""
-    return (METHODS[name].settings.learning_rate,) if name in OWN else RATES
+    settings = METHODS[name].settings
+    return RATES if settings.trains and name not in OWN else (settings.learning_rate,)
 
 
 def best_rate(folder: Path, name: str) -> float:
