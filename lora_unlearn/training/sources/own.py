@@ -27,8 +27,8 @@ class Own:
         return OwnWay(scene)
 
     def evaluations(self, settings: Settings) -> tuple[int, int, int]:
-        """Two predictions for each of half the steps on average, and target and reference."""
-        return 0, settings.trajectory_steps + 2, 0
+        """Two predictions for each of half the steps on average, and target, reference and empty prompt."""
+        return 0, settings.trajectory_steps + 3, 0
 
 
 class OwnWay:
@@ -49,7 +49,7 @@ class OwnWay:
             x, sigma = partial_sampling(scene.denoiser, target, scene.prompts.empty, settings, stop_at, scene.generator)
         e_target, e_reference = scene.base(x, sigma, target), scene.base(x, sigma, reference)
         e_empty = e_reference
-        if not scene.prompts.shared_reference and settings.objective in ("surgical", "esd", "leco"):
+        if not scene.prompts.shared_reference:  # objectives and terms may ask for it, whichever they are
             e_empty = scene.base(x, sigma, scene.prompts.empty[torch.zeros_like(row)])
         return States(x, sigma, e_target, e_reference, e_empty, row, target)
 
