@@ -24,7 +24,7 @@ from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
 from .settings import Settings, for_family
 from .text_gate import hearing, prompts_read, settled
-from .training.method import check_parts
+from .training.method import check_settings
 from .training.methods import METHODS, row
 from .training.progress import Progress, Report, Stop
 from .training.prompts import EDIT_PROMPTS, PUT_BESIDE, Prompts, encode
@@ -168,7 +168,7 @@ def begin(
     """
     counted = CountingDenoiser(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings, promise = for_family(row(order.mode, order.settings), denoiser.family), order.promise
-    check_parts(settings)
+    check_settings(settings)
     parts = Parts.of(bank).without(order.concept)
     promise = replace(promise, own=tuple(without_concept(promise.own, order.concept)))
     check_negatives(len(parts.calibrate), promise.share)

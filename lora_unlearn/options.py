@@ -50,7 +50,7 @@ class Option:
         if isinstance(self.default, bool):
             return truth(value, called)
         try:
-            found = float("nan") if isinstance(value, bool) else float(value)
+            found = float("nan") if isinstance(value, bool) else value if isinstance(value, int) else float(value)
         except (TypeError, ValueError, OverflowError):
             found = float("nan")
         assert self.low is not None and self.most is not None  # every number has bounds
@@ -69,6 +69,16 @@ def options_of(kind: type) -> dict[str, Option]:
     """What a dataclass declares by `option`, by name."""
     declared = [field for field in fields(kind) if "help" in field.metadata]
     return {field.name: Option(field.name, field.default, **field.metadata) for field in declared}
+
+
+def made(part: type, name: str, typed: Mapping[str, Any]) -> Any:
+    """A part with those of its hyper-parameters that were typed as "name.option".
+
+    Raises:
+        UnlearnError: for a value that is no number within its bounds.
+    """
+    own = {key: f"{name}.{key}" for key in options_of(part) if f"{name}.{key}" in typed}
+    return part(**{key: options_of(part)[key].read(typed[full], full) for key, full in own.items()})
 
 
 def chosen(kind: str, name: str, known: Mapping[str, Any]) -> Any:

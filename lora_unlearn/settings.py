@@ -41,7 +41,9 @@ class Settings:
     trajectories: int = option(8, 1, 64, "Pictures whose way from noise is recorded")
     trajectory_steps: int = option(6, 1, 100, "States on each of those ways")
     guidance_scale: float = option(4.0, 1, 20, "Guidance (CFG) of those ways; Flux, FLUX.2 and Z-Image always take 1")
-    enough: float = option(0.98, 0.1, 1, "Stop early once two looks running find this share of the change made")
+    enough: float = option(
+        0.98, 0.1, 1, "Stop early once two looks running find this share of the change made", most=100
+    )
     selector: str = "cross_v"
     offload: bool = option(
         False, None, None, "Keep what the backward pass needs in main memory: slower, for small graphics cards"

@@ -24,7 +24,7 @@ from ..order import Order, Watch
 from ..promise import Promise
 from ..settings import Settings, for_family
 from ..suggest import suggest
-from ..training.method import changed, read_option
+from ..training.method import CALLED, PARTS, changed, read_option
 from ..training.methods import METHODS
 from ..training.progress import Progress
 from ..written import Written, called, check_replaceable
@@ -147,8 +147,10 @@ def check_resumed(
         "mode": (begun.mode, mode),
         "model": ((begun.family, begun.base_hash), base),
     }
-    for name in ("objective", "gamma", "reference", "rank", "down", "scale", "selector"):
-        pairs[name] = getattr(begun.settings, name), getattr(settings, name)
+    for name in ("gamma", "rank", "scale", *PARTS):
+        pairs[CALLED.get(name, name)] = getattr(begun.settings, name), getattr(settings, name)
+    for name in begun.settings.options | settings.options:
+        pairs[name] = begun.settings.options.get(name), settings.options.get(name)
     different = [name for name, (before, now) in pairs.items() if before != now]
     if different:
         raise UnlearnError(

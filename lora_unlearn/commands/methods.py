@@ -9,7 +9,7 @@ from typing import Any
 
 from ..options import Option, chosen, options_of
 from ..settings import Settings
-from ..training.method import LISTS, PARTS, part_options
+from ..training.method import LISTS, PARTS, own_options
 from ..training.methods import METHODS
 from .console import say
 
@@ -71,10 +71,9 @@ def about(name: str) -> None:
     say("\nnumbers (--method-option rank=...)")
     for option in options_of(Settings).values():
         say(f"  {line(option.name, getattr(settings, option.name), option)}")
-    named = {settings.down, *settings.source, *settings.terms, settings.update, settings.average}
-    own = {key: option for key, option in part_options().items() if key.split(".")[0] in named}
+    own = own_options(settings)
     if own:
-        say("\nnumbers of its parts")
+        say(f"\nnumbers of its parts (--method-option {next(iter(own))}=...)")
     for key, option in own.items():
         say(f"  {line(key, settings.options.get(key, option.default), option)}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UnlearnError
-from ..options import Option, chosen, options_of, unknown
+from ..options import Option, chosen, made, options_of, unknown
 from ..settings import Settings
 from .averages import AVERAGES, Average
 from .objectives import OBJECTIVES
@@ -58,14 +58,18 @@ class Parts:
             UnlearnError: for an unknown name or option, or parts that do not fit together.
         """
         check_parts(settings)
+
+        def part(kind: str, name: str) -> Any:
+            return made(PARTS[kind][name], name, settings.options)
+
         first, *further = settings.source
         return cls(
-            made("down", settings.down, settings),
-            made("source", first, settings),
-            tuple(made("source", name, settings) for name in further),
-            tuple(made("terms", name, settings) for name in settings.terms),
-            made("update", settings.update, settings),
-            made("average", settings.average, settings),
+            part("down", settings.down),
+            part("source", first),
+            tuple(part("source", name) for name in further),
+            tuple(part("terms", name) for name in settings.terms),
+            part("update", settings.update),
+            part("average", settings.average),
         )
 
     def begin(self, scene: Scene, report: Report, stop: Stop) -> Drawing:
@@ -89,21 +93,35 @@ class Parts:
         return before, plain, graded
 
 
-def made(kind: str, name: str, settings: Settings) -> Any:
-    """One part with its hyper-parameters.
-
-    Raises:
-        UnlearnError: for an unknown name.
-    """
-    part, known = chosen(CALLED.get(kind, kind), name, PARTS[kind]), part_options()
-    own = [key for key in settings.options if key.startswith(f"{name}.")]
-    return part(**{known[key].name: known[key].read(settings.options[key], key) for key in own})
-
-
 def part_options() -> dict[str, Option]:
     """Every part's hyper-parameters, by "part.name"."""
     parts = {name: part for table in PARTS.values() for name, part in table.items() if isinstance(part, type)}
     return {f"{name}.{key}": found for name, part in parts.items() for key, found in options_of(part).items()}
+
+
+def own_options(settings: Settings) -> dict[str, Option]:
+    """The hyper-parameters of the parts that settings name, by "part.name"."""
+    fields = {kind: getattr(settings, kind) for kind in PARTS}
+    named = {name for kind, value in fields.items() for name in (value if kind in LISTS else (value,))}
+    return {key: option for key, option in part_options().items() if key.split(".")[0] in named}
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what no eraser can be made with; a file's settings may be older, so of them `check_parts` asks less.
+
+    Raises:
+        UnlearnError: saying what to change.
+    """
+    for kind in LISTS:
+        names = getattr(settings, kind)
+        if isinstance(names, str):
+            raise UnlearnError(f"{kind} takes several names, ({names!r},), and not one text, {names!r}.")
+        if twice := [name for name in names if list(names).count(name) > 1]:
+            raise UnlearnError(f"{kind} names {twice[0]} twice; once is enough, how much it counts is its option.")
+    check_parts(settings)
+    for name, option in options_of(Settings).items():
+        if name != "iterations" or settings.trains:  # none at all is what a closed form has
+            option.read(getattr(settings, name))
 
 
 def check_parts(settings: Settings) -> None:
@@ -123,7 +141,7 @@ def check_parts(settings: Settings) -> None:
         )
     if "goal" not in settings.terms[:1]:
         raise UnlearnError("The first term must be goal, the one that erases; the others hold what must stay.")
-    if settings.update in ("restricted", "surgery") and len(settings.terms) < 2:
+    if UPDATES[settings.update].reconciles and len(settings.terms) < 2:
         raise UnlearnError(
             f"The update {settings.update} reconciles the erasing term with one that retains, and there is none; add "
             "one: terms=goal,retain."
@@ -157,8 +175,9 @@ def changed(settings: Settings, typed: Mapping[str, Any]) -> Settings:
     found = replace(settings, **fields)
     further = {name: value for name, value in typed.items() if name not in fields}
     options = {key: option.read(further[name], key) for name in further for key, option in [_found(name, found)]}
-    found = replace(found, options={**found.options, **options})
-    check_parts(found)
+    mine = own_options(found)  # what a part had that is none of the method's any more goes with it
+    found = replace(found, options={**{key: found.options[key] for key in found.options if key in mine}, **options})
+    check_settings(found)
     return found
 
 
@@ -168,19 +187,28 @@ def _found(name: str, settings: Settings) -> tuple[str, Option]:
     Raises:
         UnlearnError: if there is none, or the part is none of the method's.
     """
-    known = part_options()
-    named = {settings.down, *settings.source, *settings.terms, settings.update, settings.average}
-    mine = {key: option for key, option in known.items() if key.split(".")[0] in named}
+    known, mine = part_options(), own_options(settings)
     fitting = [key for key in mine if name in (key, key.split(".")[1])]
     if len(fitting) == 1:
         return fitting[0], mine[fitting[0]]
     elsewhere = [key for key in known if name in (key, key.split(".")[1])]
     if elsewhere and not fitting:
         part = elsewhere[0].split(".")[0]
-        raise UnlearnError(f"The option {name} belongs to {part}, which this method has not.")
+        raise UnlearnError(
+            f"The option {name} belongs to {part}, which this method has not; {_with(part, settings)}leave it out."
+        )
     if fitting:
         raise UnlearnError(f"{name} is an option of several parts; write {' or '.join(fitting)}.")
     raise unknown("option", name, [*options_of(Settings), *PARTS, *mine])
+
+
+def _with(part: str, settings: Settings) -> str:
+    """How to get a part into a method: "write terms=goal,retain, too, or "; nothing where it could have no use."""
+    kind = next(kind for kind, table in PARTS.items() if part in table)
+    if kind in TRAINED_ONLY and not settings.trains:
+        return ""
+    names = (part,) if kind not in LISTS or part in SOURCES else (*getattr(settings, kind), part)
+    return f"write {kind}={','.join(names)}, too, or "
 
 
 def _names(field: str, value: Any) -> Any:
@@ -195,7 +223,7 @@ def written(settings: Settings, usual: Settings) -> list[str]:
     """The options that turn one row into another, as `read_option` reads them; parts and their numbers alone."""
     parts = {kind: getattr(settings, kind) for kind in PARTS if getattr(settings, kind) != getattr(usual, kind)}
     found = [f"{kind}={','.join(value) if kind in LISTS else value}" for kind, value in parts.items()]
-    return found + [f"{key}={value:g}" for key, value in settings.options.items()]
+    return found + [f"{key}={value:.16g}" for key, value in settings.options.items()]
 
 
 TRAINED_ONLY = (

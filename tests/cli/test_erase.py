@@ -172,6 +172,7 @@ def test_an_interrupted_training_is_kept_and_resumed(run, refused, tmp_path):
     assert "NOT FINISHED" in run("inspect", kept)[1]
     assert "holds an unfinished training; add --resume" in refused(*erase("demo", out, *LONG))
     assert "another gamma" in refused(*erase("demo", out, *LONG, "--resume", "--gamma", 3))
+    assert "another average" in refused(*erase("demo", out, *LONG, "--resume", "--method-option", "average=ema"))
     assert "another concept" in refused(*erase("demo", out, *LONG, "--resume", "--concept", "dog"))
     more = ("--iterations", begun.iterations + 4, "--learning-rate", 0.2, "--batch", 2)
     code, _, _ = run(*erase("demo", out, *LONG, "--resume", *more))

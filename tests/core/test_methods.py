@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, denoiser_for, erase, load_bank
 from lora_unlearn.lora import Lora, LoraLayer
+from lora_unlearn.options import option
 from lora_unlearn.training.averages.ema import Spring
-from lora_unlearn.training.method import Parts, changed, part_options, read_option
+from lora_unlearn.training.method import PARTS, Parts, changed, part_options, read_option
 from lora_unlearn.training.methods import METHODS, row
-from lora_unlearn.training.objectives import OBJECTIVES
+from lora_unlearn.training.objectives import OBJECTIVES, objective_of
 from lora_unlearn.training.prompts import encode
 from lora_unlearn.training.scene import Scene
+from lora_unlearn.training.sources import SOURCES
 from lora_unlearn.training.sources.debiased import Debiased
 from lora_unlearn.training.sources.min_snr import MinSnr
 from lora_unlearn.training.starts import STARTS
@@ -147,7 +149,11 @@ def test_closed_forms_move_the_concepts_token_and_spare_the_others(pipe, name):
         ("fast", {"ema.decay": "0.5"}, "belongs to ema, which this method has not"),
         ("fast", {"selector": "all_but_cross"}, "do not read it"),
         ("instant", {"source": "recorded,adversarial"}, "trains nothing"),
-        ("esd", {"weight": "3"}, "belongs to pin, which this method has not"),
+        ("esd", {"weight": "3"}, "belongs to pin, which this method has not; write terms=goal,pin, too, or leave it out"),
+        ("esd", {"hardest.tau": "1"}, "write source=recorded,hardest, too, or leave it out"),
+        ("instant", {"ema.decay": "0.5"}, "which this method has not; leave it out"),
+        ("fast", {"terms": "goal,retain,retain"}, "names retain twice"),
+        ("fast", {"source": "recorded,hardest,hardest"}, "names hardest twice"),
         ("doco", {"weight": "3"}, "write retain.weight or domain.weight"),
     ],
 )
@@ -155,6 +161,75 @@ def test_what_cannot_be_meant_is_one_sentence(method, typed, said):
     with pytest.raises(UnlearnError, match=said) as found:
         changed(METHODS[method].settings, typed)
     assert str(found.value).count("\n") == 0 and len(str(found.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"rank": 0}, "rank must be a whole number from 1 to"),
+        ({"gamma": float("nan")}, "gamma must be a number from 0 to"),
+        ({"learning_rate": -1.0}, "learning_rate must be a number from"),
+        ({"trajectories": 0}, "trajectories must be a whole number from 1 to"),
+        ({"terms": "goal"}, "terms takes several names"),
+        ({"source": ("recorded", "min_snr", "min_snr")}, "names min_snr twice"),
+    ],
+)
+def test_a_program_is_told_what_nobody_could_type(pipe, wrong, said):
+    with pytest.raises(UnlearnError, match=said):
+        erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "esd", replace(METHODS["esd"].settings, **wrong))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_row_is_one_that_could_be_typed(name):
+    assert changed(METHODS[name].settings, {}) == METHODS[name].settings  # no option of a part that it has not
+
+
+def test_a_part_is_known_by_its_name_alone():
+    names = [name for table in PARTS.values() for name in table]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_what_a_part_had_goes_with_it():
+    assert METHODS["restricted"].settings.options == {"retain.weight": 0.1}
+    assert changed(METHODS["restricted"].settings, {"terms": "goal,anchors"}).options == {}
+
+
+def test_an_adapters_own_way_has_the_empty_prompts_prediction_for_whoever_asks(pipe):
+    denoiser = denoiser_for(pipe)
+    prompts = encode(denoiser, Concept("cat", replace_with="dog"), ["a photo of a house"])
+    settings = replace(METHODS["paper"].settings, objective="unguide", terms=("goal", "pin"), trajectory_steps=3)
+    scene = Scene(denoiser, prompts, denoiser.linears("cross_kv"), settings, torch.Generator().manual_seed(0))
+    lora = STARTS["random"]()(scene)
+    with lora.attached(scene.targets):
+        found = SOURCES["own"]().begin(scene, lambda progress: None, lambda: False).draw(lora, 2)
+        wanted = scene.base(found.x, found.sigma, prompts.empty[[0, 0]])
+    assert torch.allclose(found.empty, wanted) and not torch.allclose(found.empty, found.reference)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """e_ref - gamma * clip(e - e_ref, tau)."""
+
+    tau: float = option(0.5, 0, 10, "how far the push may go")
+
+    def __call__(self, states, gamma):
+        """The target."""
+        return states.reference - gamma * (states.target - states.reference).clamp(-self.tau, self.tau)
+
+
+def test_an_objective_of_your_own_may_have_a_number_of_its_own(pipe, monkeypatch, tmp_path):
+    monkeypatch.setitem(OBJECTIVES, "bounded", Bounded)
+    settings = changed(METHODS["fast"].settings, {"objective": "bounded", "tau": "0.25", "iterations": 2})
+    assert objective_of(settings)(states(), 2.0).unique().tolist() == [2.5]  # e = 1, e_ref = 2, gamma = 2
+    adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "fast", replace(settings, trajectories=2))
+    assert Adapter.load(adapter.save(tmp_path / "a.safetensors")).settings.options == {"bounded.tau": 0.25}
+    with pytest.raises(UnlearnError, match=r"bounded\.tau must be a number from 0 to 10, not '11'"):
+        changed(settings, {"bounded.tau": "11"})
+    with pytest.raises(UnlearnError, match="belongs to bounded, which this method has not; write objective=bounded"):
+        changed(METHODS["esd"].settings, {"bounded.tau": "1"})
+    monkeypatch.undo()  # as on a machine that has not this objective
+    with pytest.raises(UnlearnError, match="was made with the objective 'bounded', which there is none of here"):
+        Adapter.load(tmp_path / "a.safetensors")
 
 
 def test_options_are_typed_by_their_parts_or_by_their_own_name():

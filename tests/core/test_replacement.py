@@ -35,7 +35,7 @@ def test_a_style_and_an_attribute_have_their_sentence_without_it(pipe, concept):
 def test_the_file_says_what_is_drawn_instead(pipe, tmp_path):
     from lora_unlearn import Adapter
 
-    few = Settings(iterations=1, trajectories=2, trajectory_steps=2, enough=-9.0)
+    few = Settings(iterations=1, trajectories=2, trajectory_steps=2)
     denoiser, bank = denoiser_for(pipe), load_bank("demo")
     found = erase(denoiser, Concept("cat"), bank, settings=few)
     assert found.instead and found.concept.replace_with == ""

@@ -114,6 +114,8 @@ def test_a_method_takes_the_place_of_the_preset_and_its_options_are_checked():
     shown = fields_of(order)
     assert (shown["method"], shown["rank"], shown["preset"]) == ("esd", "2", "quick")
     assert order_of(shown) == order  # what a page shows of a training under way asks for the same
+    order = order_of({"concept": "cat", "method": "restricted", "options": "terms=goal,anchors"})
+    assert order_of(fields_of(order)) == order  # what the term that went had as its option went with it
     for wrong, said in (
         ({"method": "esdd"}, "the nearest name is 'esd'"),
         ({"preset": "balanced", "options": "average=emma"}, "the nearest name is 'ema'"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...lora import Lora
-from ..objectives import OBJECTIVES
+from ..objectives import objective_of
 from ..scene import Scene
 from ..states import States
 
@@ -28,7 +28,7 @@ class Goal:
 
 def goal_of(scene: Scene, states: States) -> Tensor:
     """What the adapted model should predict (N,C,H,W)."""
-    return OBJECTIVES[scene.settings.objective](states, scene.settings.gamma)
+    return objective_of(scene.settings)(states, scene.settings.gamma)
 
 
 def goal_loss(scene: Scene, lora: Lora, states: States) -> Tensor:
