@@ -103,7 +103,7 @@ def erase(
         bank: ordinary prompts of all kinds. Those that hold one of the concept's words are left out; some of the others
             shape adapter and gate, some set its threshold, some only judge it (see `lora_unlearn.bank.Parts`).
         mode: the name of a method, see `lora_unlearn.training.methods`; default: `usual_mode`.
-        settings: its parts and hyper-parameters; default: the method's own.
+        settings: its parts and hyper-parameters, see `lora_unlearn.training.method.changed`; default: the method's own.
         report, stop, calibrated, save: see `lora_unlearn.order.Watch`.
         resume: a partial adapter to go on from.
         promise: of the gate.
@@ -112,7 +112,8 @@ def erase(
         The adapter; still marked as partial if the training was stopped, or changed less than `LEAST_CHANGE`.
 
     Raises:
-        UnlearnError: if too few of the bank's prompts are left for the calibration, a loss is not finite, or the model
+        UnlearnError: if there is no such method, the settings are out of their ranges or name parts that do not fit
+            together, too few of the bank's prompts are left for the calibration, a loss is not finite, or the model
             does not draw the concept.
     """
     mode = mode or usual_mode(bool(resume) or (settings is not None and settings.trains))

@@ -5,6 +5,7 @@ Settings hold the row, so that a file says exactly how its eraser was made, and 
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +25,7 @@ from .updates import UPDATES, Update
 
 PARTS: dict[str, Mapping[str, Any]] = {
     "down": STARTS,
-    "source": SOURCES | WRAPPERS,
+    "source": ChainMap[str, Any](WRAPPERS, SOURCES),
     "objective": OBJECTIVES,
     "terms": TERMS,
     "update": UPDATES,
