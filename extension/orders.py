@@ -17,8 +17,8 @@ from lora_unlearn.erase import PRESETS, USUAL_PRESET
 from lora_unlearn.look import LOOK_MODES
 from lora_unlearn.options import options_of
 from lora_unlearn.promise import USUAL, Promise
-from lora_unlearn.training.method import changed, read_option, written
 from lora_unlearn.training.methods import row
+from lora_unlearn.training.typed import changed, read_option, written
 
 from .words import OF_PRESET
 

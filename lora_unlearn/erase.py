@@ -24,11 +24,11 @@ from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
 from .settings import Settings, for_family
 from .text_gate import hearing, prompts_read, settled
-from .training.method import check_settings
 from .training.methods import METHODS, row
 from .training.progress import Progress, Report, Stop
 from .training.prompts import EDIT_PROMPTS, PUT_BESIDE, Prompts, encode
 from .training.train import solve, train
+from .training.typed import check_settings
 
 Mode = str
 """The name of a method."""
@@ -103,7 +103,7 @@ def erase(
         bank: ordinary prompts of all kinds. Those that hold one of the concept's words are left out; some of the others
             shape adapter and gate, some set its threshold, some only judge it (see `lora_unlearn.bank.Parts`).
         mode: the name of a method, see `lora_unlearn.training.methods`; default: `usual_mode`.
-        settings: its parts and hyper-parameters, see `lora_unlearn.training.method.changed`; default: the method's own.
+        settings: its parts and hyper-parameters, see `lora_unlearn.training.typed.changed`; default: the method's own.
         report, stop, calibrated, save: see `lora_unlearn.order.Watch`.
         resume: a partial adapter to go on from.
         promise: of the gate.

@@ -14,8 +14,9 @@ from ..lora_unlearn.erase import MODES, Mode
 from ..lora_unlearn.look import LOOK_MODES, LookMode
 from ..lora_unlearn.options import options_of
 from ..lora_unlearn.promise import Promise
-from ..lora_unlearn.training.method import PARTS, changed, read_option
+from ..lora_unlearn.training.method import PARTS
 from ..lora_unlearn.training.methods import row
+from ..lora_unlearn.training.typed import changed, read_option
 from .families import family_of
 from .guide import erased
 from .messages import readable, told

@@ -24,9 +24,10 @@ from ..order import Order, Watch
 from ..promise import Promise
 from ..settings import Settings, for_family
 from ..suggest import suggest
-from ..training.method import CALLED, PARTS, changed, read_option
+from ..training.method import CALLED, PARTS
 from ..training.methods import METHODS
 from ..training.progress import Progress
+from ..training.typed import changed, read_option
 from ..written import Written, called, check_replaceable
 from .console import TOGETHER, Bars, bars, quiet, say
 from .models import check_no_source, check_size, open_model, output_file, read_own

@@ -11,7 +11,7 @@ from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, denoi
 from lora_unlearn.lora import Lora, LoraLayer
 from lora_unlearn.options import option
 from lora_unlearn.training.averages.ema import Spring
-from lora_unlearn.training.method import PARTS, Parts, changed, part_options, read_option
+from lora_unlearn.training.method import PARTS, Parts, part_options
 from lora_unlearn.training.methods import METHODS, row
 from lora_unlearn.training.objectives import OBJECTIVES, objective_of
 from lora_unlearn.training.prompts import encode
@@ -22,6 +22,7 @@ from lora_unlearn.training.sources.min_snr import MinSnr
 from lora_unlearn.training.starts import STARTS
 from lora_unlearn.training.states import States
 from lora_unlearn.training.terms.anchors import drawn
+from lora_unlearn.training.typed import changed, read_option
 from lora_unlearn.training.updates import UPDATES
 
 
@@ -149,7 +150,11 @@ def test_closed_forms_move_the_concepts_token_and_spare_the_others(pipe, name):
         ("fast", {"ema.decay": "0.5"}, "belongs to ema, which this method has not"),
         ("fast", {"selector": "all_but_cross"}, "do not read it"),
         ("instant", {"source": "recorded,adversarial"}, "trains nothing"),
-        ("esd", {"weight": "3"}, "belongs to pin, which this method has not; write terms=goal,pin, too, or leave it out"),
+        (
+            "esd",
+            {"weight": "3"},
+            "belongs to pin, which this method has not; write terms=goal,pin, too, or leave it out",
+        ),
         ("esd", {"hardest.tau": "1"}, "write source=recorded,hardest, too, or leave it out"),
         ("instant", {"ema.decay": "0.5"}, "which this method has not; leave it out"),
         ("fast", {"terms": "goal,retain,retain"}, "names retain twice"),
@@ -171,6 +176,8 @@ def test_what_cannot_be_meant_is_one_sentence(method, typed, said):
         ({"learning_rate": -1.0}, "learning_rate must be a number from"),
         ({"trajectories": 0}, "trajectories must be a whole number from 1 to"),
         ({"terms": "goal"}, "terms takes several names"),
+        ({"options": {"ema.decay": 0.5}}, "ema.decay belongs to ema, which this method has not; write average=ema"),
+        ({"iterations": 0, "average": "ema"}, "trains nothing, so average has no use"),
         ({"source": ("recorded", "min_snr", "min_snr")}, "names min_snr twice"),
     ],
 )
