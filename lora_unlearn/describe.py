@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .adapter import Adapter
+from .training.methods import METHODS
+from .training.typed import written
 
 MENTIONS = 3
 """How many of the prompts that calibration set aside are shown."""
@@ -23,6 +26,7 @@ def describe(adapter: Adapter) -> list[str]:
         *(f"{name}: {value}" for name, value in said.items() if value),
         f"made in {adapter.mode} mode, {adapter.iterations} updates, objective {settings.objective}, "
         f"gamma {settings.gamma:g}, learning rate {settings.learning_rate:g}, seed {settings.seed}",
+        *([f"unlike the method: {', '.join(unlike)}"] if (unlike := _unlike(adapter)) else []),
         f"redirected: {percent(adapter.redirected)}",
         *gate_lines(adapter),
         f"layers: {len(adapter.lora.names)} of rank {adapter.lora.rank}, selected as {settings.selector}",
@@ -30,6 +34,13 @@ def describe(adapter: Adapter) -> list[str]:
         + (f", clip skip {adapter.clip_skip}" if adapter.clip_skip else ""),
         "network evaluations: " + ", ".join(f"{count} for {stage}" for stage, count in adapter.evaluations.items()),
     ]
+
+
+def _unlike(adapter: Adapter) -> list[str]:
+    """Parts, and numbers of parts, by which an eraser was not made as its method's row says: as they were typed."""
+    own = METHODS[adapter.mode].settings
+    found = written(replace(adapter.settings, selector=own.selector, objective=own.objective), own)
+    return [option for option in found if option not in written(own, own)]
 
 
 def other_clip_skip(adapter: Adapter, clip_skip: int) -> str:

@@ -184,7 +184,7 @@ def settings_of(mode: Mode, values: dict[str, Any], options: str = "") -> Settin
     """
     fields = {name: value for name, value in values.items() if value != getattr(DEFAULT, name)}
     lines = [line for line in options.splitlines() if line.strip()]
-    return changed(row(mode, replace(MODES[mode], **fields)), dict(map(read_option, lines)))
+    return changed(row(mode, replace(row(mode), **fields)), dict(map(read_option, lines)))
 
 
 class TrainEraser(io.ComfyNode):

@@ -130,6 +130,8 @@ def test_every_method_can_be_chosen_and_its_options_are_checked(pack, host):
     assert node.settings_of("instant", {"iterations": 100}).iterations == 0
     with pytest.raises(core.UnlearnError, match="the nearest name is 'ema'"):
         node.settings_of("esd", {}, "average=emma")
+    with pytest.raises(core.UnlearnError, match="the nearest name is 'esd'"):  # asked by a program, past the widget
+        node.settings_of("esdd", {})
 
 
 def test_too_little_memory_is_told_before_the_start_with_what_to_lower(pack, demo, order, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, denoiser_for, erase, load_bank
+from lora_unlearn.describe import describe
 from lora_unlearn.lora import Lora, LoraLayer
 from lora_unlearn.options import option
 from lora_unlearn.training.averages.ema import Spring
@@ -254,6 +255,7 @@ def test_a_row_of_four_works_is_written_and_read_again(pipe, tmp_path):
     settings = changed(METHODS["robust"].settings, {"iterations": 2, "ema.decay": 0.5, "trajectories": 2})
     adapter = erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "robust", settings)
     assert adapter.mode == "robust" and adapter.settings == settings
+    assert "unlike the method: ema.decay=0.5" in describe(adapter)
     assert Adapter.load(adapter.save(tmp_path / "a.safetensors")).settings == settings
 
 
