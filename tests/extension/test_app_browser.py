@@ -262,12 +262,11 @@ def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     server = serve()
     page = browser(server.address, width=width)
     page.until(lambda: "Type a concept" in page.text("invitation"))
+    page.until(lambda: "a few seconds" in page.text("estimate"))  # by the preset that is chosen already
     page.shot(f"app-{width}-start")
     page.press("erase")
     page.until(lambda: "The concept is empty" in page.text("note"))
     page.type("concept", "cat")
-    page.choose("preset", "quick")
-    page.until(lambda: "a few seconds" in page.text("estimate"))
     page.press("erase")
     page.until(lambda: "Done" in page.text("progress"))
     page.shot(f"app-{width}-done")
