@@ -25,7 +25,7 @@ PROMPTS = {
 
 def main() -> None:
     """Erase, draw, write."""
-    options = common.options(__doc__ or "", picture="docs/before-after.png", mode="fast")
+    options = common.options(__doc__ or "", picture="docs/before-after.png", mode="")
     pipe = load_demo()
     with torch.enable_grad():
         eraser = Eraser(erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), options.mode))

@@ -49,7 +49,8 @@ INFO = {
     "search": "Part of a name, a concept or a group.",
     "groups": "Each folder among the erasers is a group. Rename an eraser to artists/monet to put it into artists.",
     "folder": "Its erasers are copied here: the folders in it become groups, loose files a group of the folder's name.",
-    "draw_eraser": "One of them, or a set: * is all, artists/* all in a group, *, -artists/* all but these.",
+    "draw_eraser": "One of them, or a set, with * for any letters: alone for all, behind artists/ for that group; a "
+    "minus in front leaves out.",  # two asterisks would put what is between them into italics
     "previews": "Draws the concept now and then while training.",
 }
 """Help beside the fields."""

@@ -10,7 +10,7 @@ from .options import option
 
 @dataclass(frozen=True)
 class Settings:
-    """A method's parts by name, and its hyper-parameters; the defaults are the measured best of `docs/experiments.md`.
+    """A method's parts by name, and its hyper-parameters; the defaults are those of *fast* (`docs/experiments.md`).
 
     Numbers declare their bounds and what they do by `option`: command line, nodes and pages read them here.
 

@@ -54,7 +54,7 @@ class EraseConcept(io.ComfyNode):
         vae = io.Vae.Input(
             "vae",
             optional=True,
-            tooltip="Optional: with it the node shows before and after, drawn once when a training is done.",
+            tooltip="Optional: with it the node shows before and after, drawn once when an eraser is made.",
         )
         concept, *further = concept_inputs()
         return schema(
@@ -63,7 +63,7 @@ class EraseConcept(io.ComfyNode):
             also_called="negative LoRA, remove",
             search_aliases=ALIASES,
             description="Makes the model stop drawing something, and only that: put it between the checkpoint loader "
-            "and the sampler, type a concept, press Run. Trained once for each concept and checkpoint.",
+            "and the sampler, type a concept, press Run. Made once for each concept and checkpoint.",
             inputs=[
                 model_input(),
                 clip_input(),

@@ -1,4 +1,4 @@
-"""`lora-unlearn attack`: every known way past an eraser, tried, counted and shown; what is there is not tried again."""
+"""`lora-unlearn attack`: many known ways past an eraser, tried, counted and shown; what is there is not tried again."""
 
 from __future__ import annotations
 

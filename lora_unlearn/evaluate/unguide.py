@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..adapter import Adapter
@@ -19,6 +20,27 @@ from .record import Evaluation, Shot
 from .summary import summarise
 
 DEFAULT = Sampling()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is drawn, and what becomes of it.
+
+    Attributes:
+        seeds: of every prompt's pictures.
+        sampling: of all pictures.
+        saving: what to leave out of a long evaluation.
+        count: from the pictures to the figures.
+        partial: whether an interrupt ends the drawing and what there is gets counted.
+        training_seconds: of the eraser, if known.
+    """
+
+    seeds: Sequence[int]
+    sampling: Sampling = DEFAULT
+    saving: Saving = NOTHING
+    count: Callable[[Evaluation], dict[str, Any]] = summarise
+    partial: bool = False
+    training_seconds: float | None = None
 
 
 def evaluate(
@@ -40,59 +62,66 @@ def evaluate(
     partial: bool = False,
     each: Callable[[Job, Picture], None] = lambda job, picture: None,
 ) -> Evaluation:
-    """Draw every prompt with and without the eraser, judge the pictures and sum up.
+    """Draw every prompt with and without the eraser, judge the pictures and sum up; see `measure` and `Options`.
 
     Args:
-        pipe: a diffusers pipeline that `denoiser_for` knows.
-        adapter: the eraser.
-        protocol: what to ask, see `unguide_protocol`.
-        judge: names what is on a picture.
-        sampling: of all pictures.
+        adapter, strength, mode: the eraser.
         seeds_per_prompt: pictures of each prompt; the published tables need 50 and more.
-        report: called with (pictures done, pictures in all), with and without the eraser counted as one.
         first_seed: of every prompt's pictures; the others follow it.
-        strength, mode, training_seconds: of the eraser.
-        saving: what to leave out of a long evaluation.
-        album: pictures without an eraser that earlier evaluations of the same model and sampling drew.
-        seeds: of every prompt's pictures; default: as many as `seeds_per_prompt` from `first_seed` on.
-        count: from the pictures to the figures.
-        partial: whether an interrupt ends the drawing and what there is gets counted.
-        each: called with every picture under the eraser as it is drawn, the model's own where that is the same.
+        seeds: of every prompt's pictures, instead of as many as `seeds_per_prompt` from `first_seed` on.
 
     Raises:
-        UnlearnError: for an adapter of another family, or fewer than one picture a prompt.
-        KeyboardInterrupt: before the first picture, or if `partial` is not set.
+        UnlearnError: for fewer than one picture a prompt, and as `measure`.
+        KeyboardInterrupt: as `measure`.
     """
     if seeds_per_prompt < 1:
         raise UnlearnError(f"An evaluation needs at least 1 picture of each prompt, got {seeds_per_prompt}.")
-    started = time.perf_counter()
-    eraser = Eraser(adapter, strength, mode)
-    seeds, shots = seeds or range(first_seed, first_seed + seeds_per_prompt), list[Shot]()
-    studio = Studio(pipe, eraser, judge, sampling, seeds[:SHOWN], Album() if album is None else album, each)
-    jobs = plan(pipe, eraser, protocol, seeds, saving)
+    seeds = seeds or range(first_seed, first_seed + seeds_per_prompt)
+    options = Options(seeds, sampling, saving, count, partial, training_seconds)
+    return measure(pipe, Eraser(adapter, strength, mode), protocol, judge, options, album, report, each)
+
+
+def measure(
+    pipe: Any,
+    eraser: Eraser,
+    protocol: Protocol,
+    judge: Judge,
+    options: Options,
+    album: Album | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    each: Callable[[Job, Picture], None] = lambda job, picture: None,
+) -> Evaluation:
+    """As `evaluate`, for whoever has an eraser and options already.
+
+    Args:
+        pipe: a diffusers pipeline that `denoiser_for` knows.
+        protocol: what to ask, see `unguide_protocol`.
+        judge: names what is on a picture.
+        album: pictures without an eraser that earlier evaluations of the same model and sampling drew.
+        report: called with (pictures done, pictures in all), with and without the eraser counted as one.
+        each: called with every picture under the eraser as it is drawn, the model's own where that is the same.
+
+    Raises:
+        UnlearnError: for an adapter of another family.
+        KeyboardInterrupt: before the first picture, or if `options.partial` is not set.
+    """
+    started, seeds, shots = time.perf_counter(), options.seeds, list[Shot]()
+    album = Album() if album is None else album
+    studio = Studio(pipe, eraser, judge, options.sampling, seeds[:SHOWN], album, each)
+    jobs = plan(pipe, eraser, protocol, seeds, options.saving)
     try:
-        for batch in batches(jobs, sampling.batch):
+        for batch in batches(jobs, options.sampling.batch):
             shots += studio.shoot(batch)
             report(len(shots), len(jobs))
     except KeyboardInterrupt:
-        if not partial or not shots:
+        if not options.partial or not shots:
             raise
     order = {prompt.text: place for place, prompt in enumerate(protocol.prompts)}
     shots.sort(key=lambda shot: (order[shot.prompt.text], shot.seed))
     evaluation = Evaluation(
-        eraser,
-        protocol,
-        sampling,
-        judge.name,
-        judge.labels,
-        seeds,
-        base_hash(denoiser_for(pipe)),
-        shots,
-        time.perf_counter() - started,
-        training_seconds,
-        saving,
-        styles=judge.styles,
+        eraser, protocol, options.sampling, judge.name, judge.labels, seeds, base_hash(denoiser_for(pipe)), shots,
+        time.perf_counter() - started, options.training_seconds, options.saving, styles=judge.styles,
         unfinished=len(shots) < len(jobs),
-    )
-    evaluation.figures = count(evaluation)
+    )  # fmt: skip
+    evaluation.figures = options.count(evaluation)
     return evaluation

@@ -17,7 +17,7 @@ from ..adapter import Adapter
 from ..bank import load_bank
 from ..commands.models import find_device, output_folder
 from ..concept import Concept
-from ..erase import erase
+from ..erase import erase, usual_mode
 from ..errors import UnlearnError
 from ..files import inside
 from ..hosts.attached import attach
@@ -38,7 +38,7 @@ class Asked(Protocol):
         edit_concepts: what to erase, one or several with ";" between them.
         guide_concepts: what to draw instead: one for all, or as many; None: the nearest other thing.
         preserve_concepts: words of what must not suffer, with ";" between them.
-        method: see `lora_unlearn.training.methods`.
+        method: see `lora_unlearn.training.methods`; default: the usual one.
         output_dir: where the erasers are written, CONCEPT.safetensors each.
         device: default: a GPU where there is one.
         seed: of the training.
@@ -79,7 +79,7 @@ def _unlearner() -> type:
         edit_concepts: str
         guide_concepts: str | None = None
         preserve_concepts: str | None = None
-        method: str = "fast"
+        method: str = usual_mode(trains=False)
         output_dir: str = "erasers"
         device: str | None = None
         seed: int = 0

@@ -96,7 +96,7 @@ def test_a_template_erases_by_one_press_and_shows_how_far_it_is(page):
     assert len(page.nodes()) == 9
     page.shoot("one-node")
     seen = run(page)
-    assert any(": training " in text and " left" in text for text in seen)
+    assert any(": calibrating the gate " in text for text in seen)
     page.until(lambda: page.node("PreviewImage")["pictures"], "the pictures in the node")
     erased = pictures(page, page.node("PreviewImage"))
     assert "(gate open)" in page.text_on(ERASE)
@@ -110,13 +110,14 @@ def test_a_template_erases_by_one_press_and_shows_how_far_it_is(page):
     run(page)
     dogs = pictures(page, page.node("PreviewImage"))
     page.set(ERASE, "enabled", True)
-    assert not any(": training " in text for text in run(page))
+    assert not any(": calibrating " in text for text in run(page))
     assert pictures(page, page.node("PreviewImage")) == dogs
 
 
 def test_a_cancelled_training_says_where_it_stopped_and_run_goes_on_from_there(page):
     page.template("erase-concept-one-node")
     page.set(ERASE, "concept", "ship")
+    page.set(ERASE, "preset", "balanced")
     page.press_run()
     page.until(lambda: ": training 1" in page.text_on(ERASE), "the training")
     page.command("Comfy.Interrupt")
@@ -125,7 +126,9 @@ def test_a_cancelled_training_says_where_it_stopped_and_run_goes_on_from_there(p
         lambda: re.search(r"ship: stopped at (\d+) of 60 \(training\); Run continues", page.text_on(ERASE))
     )
     page.shoot("cancelled")
-    steps = [int(found[1]) for text in run(page) if (found := re.search(r": training (\d+) of 60", text))]
+    seen = run(page)
+    assert any(": training " in text and " left" in text for text in seen)
+    steps = [int(found[1]) for text in seen if (found := re.search(r": training (\d+) of 60", text))]
     assert steps and min(steps) > int(said[1])
 
 

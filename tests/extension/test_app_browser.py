@@ -262,12 +262,11 @@ def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     server = serve()
     page = browser(server.address, width=width)
     page.until(lambda: "Type a concept" in page.text("invitation"))
+    page.until(lambda: "a few seconds" in page.text("estimate"))  # by the preset that is chosen already
     page.shot(f"app-{width}-start")
     page.press("erase")
     page.until(lambda: "The concept is empty" in page.text("note"))
     page.type("concept", "cat")
-    page.choose("preset", "quick")
-    page.until(lambda: "a few seconds" in page.text("estimate"))
     page.press("erase")
     page.until(lambda: "Done" in page.text("progress"))
     page.shot(f"app-{width}-done")
@@ -279,6 +278,8 @@ def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     page.press("draw")
     page.until(lambda: "open, erases it" in page.text("decided"))
     page.until(lambda: page.find("gallery", "img").get_attribute("naturalWidth") == "128")
+    page.until(lambda: "picture 2" in page.text("decided"))
+    assert "with * for any letters" in page.text("draw_eraser")
     page.shot(f"app-{width}-draw")
     assert page.too_wide() <= 0
     assert {address.split("/")[2] for address in page.asked()} == {server.address.split("/")[2]}

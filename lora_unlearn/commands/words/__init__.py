@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "evaluate": (using.add_evaluate, "measure what an eraser erases and what it spares",
                  "evaluate --checkpoint demo --adapter cat.safetensors --protocol unguide --out report"),
     "protocols": (using.add_protocols, "list what erasers are measured by", "protocols"),
-    "attack": (using.add_attack, "try to get a concept past its eraser, by every way that is known",
+    "attack": (using.add_attack, "try to get a concept past its eraser, by many known ways",
                "attack --checkpoint demo --adapter cat.safetensors --attack plain,ringabell --out attacked"),
     "calibrate": (making.add_calibrate, "measure an eraser's gate anew, on this model or on prompts of your own",
                   "calibrate --checkpoint model.safetensors --adapter cat.safetensors --bank mine.txt"),

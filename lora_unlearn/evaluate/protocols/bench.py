@@ -18,7 +18,7 @@ from ..drawing import NOTHING, Album, Job, Saving
 from ..judge import ClipJudge, Judge
 from ..prompts import CLASSES, HELD_OUT, Kind, Protocol
 from ..record import Evaluation
-from ..unguide import evaluate
+from ..unguide import Options, measure
 
 STYLED = ("a {}, {style}", "the {} in {style} style", "a {style} of one {}", "this is a {style} of the {}")
 """Sentences for a style, around a thing."""
@@ -149,21 +149,15 @@ class Bench:
         saving: Saving | None = None,
     ) -> Evaluation:
         """Draw and judge what is asked, with and without the eraser; an interrupt keeps what was drawn."""
-        judge, eraser = self.judge_of(asked.labels, asked.styles, name), self.eraser
-        return evaluate(
+        judge = self.judge_of(asked.labels, asked.styles, name)
+        saving = self.saving if saving is None else saving
+        return measure(
             self.pipe,
-            eraser.adapter,
+            self.eraser,
             asked,
             judge,
-            self.sampling,
-            len(seeds),
+            Options(seeds, self.sampling, saving, count, partial=True),
+            self.album.setdefault((*judge.labels, "", *judge.styles), Album()),
             lambda done, total: self.report(name, done, total),
-            eraser.strength,
-            eraser.mode,
-            saving=self.saving if saving is None else saving,
-            album=self.album.setdefault((*judge.labels, "", *judge.styles), Album()),
-            seeds=seeds,
-            count=count,
-            partial=True,
-            each=lambda job, picture: self.each(name, job, picture),
+            lambda job, picture: self.each(name, job, picture),
         )
