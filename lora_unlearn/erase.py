@@ -22,7 +22,7 @@ from .lora import Lora
 from .order import NOBODY, Order, Save, Watch
 from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
-from .settings import Settings, for_family
+from .settings import Settings, for_concept, for_family
 from .text_gate import hearing, prompts_read, settled
 from .training.methods import METHODS, row
 from .training.progress import Progress, Report, Stop
@@ -169,6 +169,7 @@ def begin(
     """
     counted = CountingDenoiser(denoiser, (resume.evaluations if resume else {}).get("training", 0))
     settings, promise = for_family(row(order.mode, order.settings), denoiser.family), order.promise
+    settings = for_concept(settings, order.concept)
     check_settings(settings)
     parts = Parts.of(bank).without(order.concept)
     promise = replace(promise, own=tuple(without_concept(promise.own, order.concept)))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from .concept import Concept, is_style
 from .families import FAMILIES
 from .options import option
+
+GAMMA, GAMMA_ALONE = 0.5, 1.0
+"""The usual gamma, and what it is for concepts whose place nothing takes (`docs/methods.md`)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,11 @@ class Settings:
 
     objective: str = "unguide"
     gamma: float = option(
-        0.5, 0, 10, "How far to push away from the concept in the target; 0 only replaces, as redirect always does"
+        GAMMA,
+        0,
+        10,
+        "How far to push away from the concept in the target; 0 only replaces, as redirect always does; 0.5, the "
+        "usual, is 1 for styles and attributes, which nothing replaces",
     )
     reference: str = "nearest"
     down: str = "solved"
@@ -81,3 +89,13 @@ def for_family(settings: Settings, family: str) -> Settings:
     if "context" in known.layers and settings.selector in ("cross_v", "cross_kv") and settings.down != "random":
         settings = replace(settings, selector="context")
     return settings if known.guided else replace(settings, guidance_scale=1.0)
+
+
+def for_concept(settings: Settings, concept: Concept) -> Settings:
+    """Settings that fit a concept: the usual gamma is `GAMMA_ALONE` where nothing takes the concept's place.
+
+    The reference of a style or an attribute is the same sentence without it, which often shows it still.
+    """
+    alone = (is_style(concept.name) or concept.of) and not concept.replace_with.strip()
+    usual = settings.reference == "nearest" and settings.gamma == GAMMA
+    return replace(settings, gamma=GAMMA_ALONE) if alone and usual else settings

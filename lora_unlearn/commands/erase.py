@@ -22,7 +22,7 @@ from ..keep import Keeper, unfinished_beside
 from ..options import chosen
 from ..order import Order, Watch
 from ..promise import Promise
-from ..settings import Settings, for_family
+from ..settings import Settings, for_concept, for_family
 from ..suggest import suggest
 from ..training.method import CALLED, PARTS
 from ..training.methods import METHODS
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         check_rate(promise, denoiser.family, concept)
         check_replaceable(out, Written("eraser", called(concept), denoiser.family), args.overwrite)
         if resumed is not None:
-            fitting = for_family(settings, denoiser.family)
+            fitting = for_concept(for_family(settings, denoiser.family), concept)
             check_resumed(resumed, begun, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command with --resume to go on" if settings.trains else "repeat the command"
         adapter = erase_to(out, denoiser, Order(concept, args.mode, settings, promise), resumed, again)

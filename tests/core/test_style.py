@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
 from lora_unlearn.demo.words import STYLES
 from lora_unlearn.evaluate import DemoJudge
+from lora_unlearn.training.methods import METHODS
 
 pytestmark = pytest.mark.thorough
 
@@ -34,3 +37,14 @@ def test_other_styles_stay_byte_for_byte(draw, eraser):
 def styles(pictures):
     found = DemoJudge().verdict([picture.image for picture in pictures]).style
     return [list(STYLES)[index] for index in found.tolist()]
+
+
+def test_a_style_is_pushed_away_further_unless_another_gamma_is_asked_for(pipe, eraser):
+    asked = replace(METHODS["instant"].settings, gamma=0.2)
+    own = erase(denoiser_for(pipe), Concept("flat sticker style"), load_bank("demo"), "instant", asked)
+    assert (eraser.adapter.settings.gamma, own.settings.gamma) == (1.0, 0.2)
+    assert energy(eraser.adapter.lora) > 1.5 * energy(own.lora)
+
+
+def energy(lora):
+    return sum(float((layer.scale * layer.up @ layer.down).square().sum()) for _, layer in lora.items())
