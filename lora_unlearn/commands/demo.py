@@ -11,7 +11,7 @@ from typing import Any
 from ..adapter import Adapter
 from ..concept import Concept
 from ..demo.words import THINGS
-from ..describe import percent
+from ..erase import usual_mode
 from ..errors import UnlearnError
 from ..evaluate import DemoJudge
 from ..evaluate.prompts import HYPONYMS, NEIGHBOURS, TEMPLATE
@@ -21,14 +21,14 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..order import Order
 from ..report import Card, demo_page, sheet
-from ..settings import Settings
+from ..training.methods import METHODS
 from ..written import Written, check_replaceable
 from .console import Bars, bars, quiet, say
 from .erase import erase_to
 from .models import open_model, output_folder
 from .signals import INTERRUPTED
 
-SETTINGS = Settings()
+MODE = usual_mode(trains=False)
 PROMPTS = 8
 WRITES = {"eraser.safetensors": "eraser", "before.png": "picture", "after.png": "picture", "index.html": "page"}
 STEPS, GUIDANCE_SCALE, BATCH = 25, 5.0, 16
@@ -47,13 +47,14 @@ def run(args: argparse.Namespace) -> int:
         args.checkpoint, args.device, args.dtype = "demo", "cpu", "float32"
         pipe = open_model(args)
         say(f"Erasing {concept.name!r} from the demo model ...")
-        adapter = erase_to(folder / "eraser.safetensors", denoiser_for(pipe), Order(concept, "fast", SETTINGS))
+        order = Order(concept, MODE, METHODS[MODE].settings)
+        adapter = erase_to(folder / "eraser.safetensors", denoiser_for(pipe), order)
         if adapter is None:
             return INTERRUPTED
-        trained = time.perf_counter() - started
+        made = time.perf_counter() - started
         with bars() as shown:
             seen = draw(pipe, adapter, thing, range(args.count), args.steps, shown)
-    write(folder, adapter, seen, trained)
+    write(folder, adapter, seen, made)
     for line in [*measured(adapter, seen), f"That took {time.perf_counter() - started:.0f} s in all."]:
         say(line)
     say(f"Look at {(folder / 'index.html').resolve()}\n(or at before.png and after.png beside it).")
@@ -124,7 +125,7 @@ def draw(pipe: Any, adapter: Adapter, thing: str, seeds: range, steps: int, show
     return Seen(words, own, len(seeds), before, after, showed, shows)
 
 
-def write(folder: Path, adapter: Adapter, seen: Seen, trained: float) -> None:
+def write(folder: Path, adapter: Adapter, seen: Seen, made: float) -> None:
     """Write the sheets and the page."""
     rows = [slice(start, start + seen.count) for start in range(0, len(seen.before), seen.count)]
     images = {name: [picture.image for picture in getattr(seen, name)] for name in ("before", "after")}
@@ -136,7 +137,7 @@ def write(folder: Path, adapter: Adapter, seen: Seen, trained: float) -> None:
         for word, row in zip(seen.words, rows, strict=True)
     ]
     page = demo_page(
-        adapter.concept.name, " ".join(measured(adapter, seen)[:2]), cards, facts(folder, seen, trained),
+        adapter.concept.name, " ".join(measured(adapter, seen)[:2]), cards, facts(folder, seen, made),
         next_commands(folder, adapter.concept.name), scores(adapter, seen),
     )  # fmt: skip
     write_text(folder / "index.html", page)
@@ -150,15 +151,15 @@ def measured(adapter: Adapter, seen: Seen) -> list[str]:
         f"The judge sees the {name} on {seen.showed} of {seen.asked} pictures before and on {seen.shows} after.",
         f"Of {others} pictures of other things {seen.same} are the same to the byte.",
         f"The gate opened for {sum(opened[: seen.asked])} of {seen.asked} pictures with the concept and "
-        f"{sum(opened[seen.asked :])} of {others} without it; the training redirected {percent(adapter.redirected)}.",
+        f"{sum(opened[seen.asked :])} of {others} without it.",
     ]
 
 
-def facts(folder: Path, seen: Seen, trained: float) -> list[tuple[str, str]]:
+def facts(folder: Path, seen: Seen, made: float) -> list[tuple[str, str]]:
     """The page's figures."""
     size = (folder / "eraser.safetensors").stat().st_size / 1000
     return [
-        (f"{trained:.0f} s", "loading, training and calibration on this machine"),
+        (f"{made:.0f} s", "loading, erasing and calibration on this machine"),
         (f"{seen.shows} of {seen.asked}", "pictures still show the concept, its synonym's included"),
         (f"{seen.same} of {len(seen.before) - seen.asked}", "pictures of other things are the same to the byte"),
         (f"{size:.0f} kB", "is the eraser's file"),

@@ -11,14 +11,12 @@ from lora_unlearn.adapter import Adapter
 from lora_unlearn.commands import demo as command
 from lora_unlearn.demo import checkpoint
 from lora_unlearn.demo.words import THINGS
-from lora_unlearn.settings import Settings
 
 
 @pytest.fixture
 def shipped(model, monkeypatch):
-    """The random model in the place of the one that ships, and a very short training."""
+    """The random model in the place of the one that ships."""
     monkeypatch.setattr(checkpoint, "WEIGHTS", model)
-    monkeypatch.setattr(command, "SETTINGS", Settings(iterations=1, batch=2, trajectories=2, trajectory_steps=2))
 
 
 def test_the_demo_leaves_a_page_and_sheets(shipped, run, tmp_path):
