@@ -11,6 +11,7 @@ from ..options import Option, chosen, options_of
 from ..settings import Settings
 from ..training.method import LISTS, PARTS, own_options
 from ..training.methods import METHODS
+from ..training.typed import TRAINED_ONLY
 from .console import say
 
 
@@ -65,12 +66,16 @@ def about(name: str) -> None:
     method = chosen("method", name, METHODS)
     settings = method.settings
     say(f"{name}: {method.about}\nfrom {method.origin}\n\nparts (--method-option {next(iter(PARTS))}=...)")
+    useless = () if settings.trains else TRAINED_ONLY
     for kind, table in PARTS.items():
+        if kind in useless:
+            continue
         value = getattr(settings, kind)
         say(f"  {kind} = {','.join(value) if kind in LISTS else value}    of {', '.join(table)}")
     say("\nnumbers (--method-option rank=...)")
     for option in options_of(Settings).values():
-        say(f"  {line(option.name, getattr(settings, option.name), option)}")
+        if option.name not in useless:
+            say(f"  {line(option.name, getattr(settings, option.name), option)}")
     own = own_options(settings)
     if own:
         say(f"\nnumbers of its parts (--method-option {next(iter(own))}=...)")

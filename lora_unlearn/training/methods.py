@@ -61,7 +61,7 @@ sampling of the frozen model at a guidance scale of 3. Learning rates are those 
 
 METHODS: dict[str, Method] = {
     "fast": Method("trains from the closed form until the concept is gone", "docs/experiments.md", FAST),
-    "instant": Method("the closed form alone, from text, trains nothing: the default", "docs/experiments.md", INSTANT),
+    "instant": Method("the closed form alone, from text, trains nothing: the default", "docs/methods.md", INSTANT),
     "paper": Method("UnGuide as released, slow", "arXiv 2508.05755", PAPER),
     "esd": Method("guidance away from the concept", "arXiv 2303.07345", replace(PLAIN, objective="esd")),
     "leco": Method(

@@ -15,6 +15,8 @@ def test_every_method_has_a_line_and_one_is_told_of_at_length(run):
     assert (code, err) == (0, "")
     for fact in ("source = recorded,adversarial", "update = restricted", "retain.weight = ", "ema.decay = 0.9"):
         assert fact in said
+    _, said, _ = run("methods", "instant")
+    assert "rank = 32" in said and "learning_rate" not in said and "average" not in said  # what it would refuse
 
 
 def test_a_method_and_its_options_from_the_command_line(run, refused, tmp_path):
