@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ NAMES = ("cat", "ship", "frog", "bird", "flat sticker style", "red apple")
 SWEPT_ON = NAMES[:1]
 STYLE, COLOUR = "flat sticker", 40.0
 """The style that is erased, and from how many levels of 255 more of it than of green an apple is red."""
+KINDS: dict[str, Callable[[str], bool]] = {
+    "things": lambda name: name not in NAMES[4:], "style": NAMES[4].__eq__, "attribute": NAMES[5].__eq__,
+}  # fmt: skip
+"""H is told for each kind of concept."""
 FIGURES = ("Acc_e", "Acc_g", "Acc_s", "H", "H gated", "moved", "identical gated", "confidence", "variety", "saturation")
 KEPT = ("H", "worst H", "H gated", "evaluations", "seconds", "rate", "concepts", "seeds")
 """What `lora-unlearn methods` tells, of which `--write` keeps the last figures in the package."""
@@ -87,7 +91,7 @@ def main() -> None:
                 for concept in SWEPT_ON if options.sweep else concepts:
                     for rate in rates(name) if options.sweep else (best_rate(folder, name),):
                         once(folder, bench, name, concept, rate, seed)
-    rows = table(folder)
+    rows = table(folder, concepts)
     print(common.markdown(rows))
     if options.write:
         kept = {row["method"]: {key: row[key] for key in KEPT} for row in rows}
@@ -256,21 +260,31 @@ def size(adapter: Adapter) -> float:
     return sum(parameter.numel() for parameter in adapter.lora.parameters()) * 2 / 1000
 
 
-def table(folder: Path) -> list[dict[str, Any]]:
-    """A row for each method: means over concepts and seeds at its best rate, and the worst H."""
+def table(folder: Path, concepts: Sequence[str] = NAMES) -> list[dict[str, Any]]:
+    """A row for each method at its best rate: means over seeds, then over concepts; H of each kind, and the worst H."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     rows = []
     for name in METHODS:
         rate = best_rate(folder, name)
-        mine = [run for run in runs if run["method"] == name and run["rate"] == rate and "H" in run]
+        mine = [run for run in runs if (run["method"], run["rate"]) == (name, rate) and run["concept"] in concepts]
+        mine = [run for run in mine if "H" in run]
         if mine:
-            seeds, concepts = (len({run[key] for run in mine}) for key in ("seed", "concept"))
-            row: dict[str, Any] = {"method": name, "rate": rate, "concepts": concepts, "seeds": seeds}
-            row |= {figure: float(np.mean([run[figure] for run in mine])) for figure in FIGURES}
-            row |= {"worst H": min(run["H"] for run in mine)}
-            row |= {key: round(float(np.mean([run[key] for run in mine]))) for key in ("evaluations", "seconds", "kB")}
-            rows.append(row)
+            known = sorted({run["concept"] for run in mine})
+            row: dict[str, Any] = {"method": name, "rate": rate, "concepts": len(known)}
+            row["seeds"] = min(len([run for run in mine if run["concept"] == concept]) for concept in known)
+            for figure in FIGURES:
+                row[figure] = mean_of(mine, figure, known)
+                if figure == "H":
+                    row["worst H"] = min(run["H"] for run in mine)
+                    row |= {f"H, {kind}": mean_of(mine, "H", filter(own, known)) for kind, own in KINDS.items()}
+            rows.append(row | {key: round(mean_of(mine, key, known)) for key in ("evaluations", "seconds", "kB")})
     return rows
+
+
+def mean_of(runs: Sequence[dict[str, Any]], figure: str, concepts: Iterable[str]) -> float:
+    """A figure's mean over the seeds of each concept, then over these concepts; not a number where there are none."""
+    means = [np.mean([run[figure] for run in runs if run["concept"] == concept]) for concept in concepts]
+    return float(np.mean(means)) if means else float("nan")
 
 
 if __name__ == "__main__":
