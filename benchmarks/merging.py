@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import common
 from lora_unlearn import Adapter, Concept, Eraser, denoiser_for, erase, load_bank
 from lora_unlearn.demo.words import THINGS
-from lora_unlearn.erase import MODES
+from lora_unlearn.erase import MODES, RECIPE
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, HYPONYMS
 from lora_unlearn.evaluate.scores import harmonic
 from lora_unlearn.join import joined
@@ -53,7 +53,7 @@ def main() -> None:
 def made(pipe: Any, name: str, mode: Any, seed: int, folder: Path, among: Sequence[str] = ()) -> Adapter:
     """An eraser that turns its concept into none of the others; kept as a file, so that it is trained once only."""
     others = tuple(other for other in among if other != name)
-    path = folder / f"merging-{mode}-{name}-{seed}{'-among' if others else ''}.safetensors"
+    path = folder / f"merging-{mode}-{name}-{'-'.join([str(seed), *others])}-recipe{RECIPE}.safetensors"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         settings = replace(MODES[mode], seed=seed)

@@ -4,8 +4,9 @@ For each method, concept and seed on the demo model: what is left of the concept
 what is kept of everything else (Acc_s), always on and behind the gate, their harmonic mean H; how far other pictures
 move and how many stay byte for byte; what appears instead: confidence, how many different things, saturation;
 evaluations and seconds. `--sweep` tries learning rates on the first concept; a row is then made with the best one.
-One JSON file a run lies in `--out`/methods; what is there is not measured again. `--table` prints the table, `--write`
-keeps figures for `lora-unlearn methods`, those of other methods as they are.
+One JSON file a run lies in a folder for this way of making erasers (`RECIPE`) in `--out`; what is there is not measured
+again. `--table` prints the table, for `--concepts` alone where they are named; `--write` keeps figures for
+`lora-unlearn methods`.
 The same methods on a real text encoder: `python -m benchmarks.language_erasure --modes esd,leco`.
 """
 
@@ -29,6 +30,7 @@ from lora_unlearn import Adapter, Concept, Eraser, UnlearnError, denoiser_for, e
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.demo.judge import load_judge
 from lora_unlearn.demo.words import STYLES, THINGS
+from lora_unlearn.erase import RECIPE
 from lora_unlearn.evaluate.prompts import HELD_OUT
 from lora_unlearn.evaluate.scores import harmonic
 from lora_unlearn.training.methods import METHODS
@@ -80,7 +82,7 @@ class Case:
 def main() -> None:
     """Measure what is missing, then print the table."""
     options = common.options(__doc__ or "", methods="", seeds=1, sweep=False, table=False, write=False)
-    folder = options.out / "methods"
+    folder = options.out / f"methods-recipe{RECIPE}"
     folder.mkdir(parents=True, exist_ok=True)
     names = options.methods.split(",") if options.methods else list(METHODS)
     concepts = NAMES if options.concepts == ["cat", "ship"] else options.concepts
@@ -93,6 +95,8 @@ def main() -> None:
                         once(folder, bench, name, concept, rate, seed)
     rows = table(folder, concepts)
     print(common.markdown(rows))
+    if options.write and tuple(concepts) != NAMES:
+        raise UnlearnError("--write keeps figures of the usual concepts alone; leave --concepts out.")
     if options.write:
         kept = {row["method"]: {key: row[key] for key in KEPT} for row in rows}
         kept = json.loads(FILE.read_text(encoding="utf-8")) | kept  # rows of methods that were not measured here stay

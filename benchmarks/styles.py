@@ -53,8 +53,8 @@ def row(pipe: Any, judge: Any, reader: Any, style: str, gamma: float) -> dict[st
     return {
         "style": style,
         "gamma": gamma,
-        "left": sum(now[1] == style for _, now in shown) / len(shown),
-        "same thing": sum(now[0] == was[0] for was, now in shown) / len(shown),
+        "left": sum(now[1] == style for _, now in shown) / max(1, len(shown)),
+        "same thing": sum(now[0] == was[0] for was, now in shown) / max(1, len(shown)),
         "other styles as before": sum(was == now for was, now in zip(beside, moved, strict=True)) / len(others),
         "gate opens": float(opened[: len(asked)].mean()),
         "gate opens, others": float(opened[len(asked) :].mean()),

@@ -27,7 +27,7 @@ def main() -> None:
     for mode in options.modes.split(","):
         with torch.enable_grad():
             adapters = [
-                erase(denoiser_for(pipe), Concept(name, avoid=others(name)), load_bank("demo"), mode, MODES[mode])  # type: ignore[index,arg-type]
+                erase(denoiser_for(pipe), Concept(name, avoid=others(name)), load_bank("demo"), mode, MODES[mode])
                 for name in CLASSES
             ]
         one = replace(adapters[0], lora=joined([(adapter, 1.0) for adapter in adapters])[0])

@@ -74,6 +74,11 @@ class Concept:
         """The name and the further words, without repeats."""
         return tuple(dict.fromkeys(word.strip() for word in (self.name, *self.also) if word.strip()))
 
+    @property
+    def is_manner(self) -> bool:
+        """Whether it is a style or an attribute: its reference is the same sentence without it, and no noun's."""
+        return is_style(self.name) or bool(self.of)
+
     def named_in(self, prompt: str) -> bool:
         """Whether a prompt holds one of the words as a word of its own, in any case, or in its English plural.
 

@@ -200,8 +200,9 @@ def from_denoised(x: Tensor, sigma: Tensor, denoised: Tensor, prediction_type: P
 def base_hash(denoiser: Denoiser) -> str:
     """A short stable name for the base weights: the same in every host, whatever dtype it keeps them in.
 
-    It hashes the canonical names of the cross-attention layers with a sample of their values, rounded to
-    what survives a trip through float16 and bfloat16.
+    It hashes the canonical names of the cross-attention layers with a sample of their values, rounded to float16 and
+    then to bfloat16: so a file in float32 is the same in float16, and one in float16 is the same in bfloat16. Only a
+    host that reads a float32 file straight into bfloat16 may round a value to its other neighbour.
     """
     return weights_hash({name: target.weight for name, target in denoiser.linears("cross_kv").items()})
 
@@ -213,5 +214,5 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
         weight = weight.detach()
         sample = weight.flatten()[:: max(1, weight.numel() // 64)][:64].float().cpu()
         digest.update(f"{name}:{tuple(weight.shape)}:".encode())
-        digest.update(sample.to(torch.bfloat16).view(torch.int16).numpy().tobytes())
+        digest.update(sample.half().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .adapter import Adapter
+from .guidance import Eraser
 from .training.methods import METHODS
 from .training.typed import written
 
@@ -58,9 +59,11 @@ def other_clip_skip(adapter: Adapter, clip_skip: int) -> str:
     )
 
 
-def other_base(adapters: Sequence[Adapter], base: str) -> str:
-    """What to know of adapters that were made on another model than the one with this `base_hash`; else nothing."""
-    names = list(dict.fromkeys(adapter.concept.name for adapter in adapters if adapter.base_hash != base))
+def other_base(erasers: Sequence[Eraser], base: str) -> str:
+    """What to know of gates that are asked on another model, with this `base_hash`, than they were measured on."""
+    asked = [eraser.adapter for eraser in erasers if eraser.mode == "auto" and eraser.strength != 0]
+    adapters = [adapter for adapter in asked if adapter.base_hash != base]
+    names = list(dict.fromkeys(adapter.concept.name for adapter in adapters))
     if not names:
         return ""
     named = ", ".join(map(repr, names[:MENTIONS])) + f" and {len(names) - MENTIONS} more" * (len(names) > MENTIONS)

@@ -13,7 +13,7 @@ from .adapter import Adapter
 from .bank import Parts, load_bank, without_concept
 from .bounds import FALSE_OPEN_RATE, least
 from .calibrate import Count, calibrate
-from .concept import Concept, is_style
+from .concept import Concept
 from .denoiser import Conditioning, Denoiser, base_hash, clip_skip_of
 from .errors import UnlearnError
 from .gate import Gate
@@ -22,13 +22,13 @@ from .lora import Lora
 from .order import NOBODY, Order, Save, Watch
 from .promise import USUAL, Promise
 from .replacement import nearest, plain_nouns
-from .settings import Settings, for_concept, for_family
+from .settings import GAMMA, Settings, for_concept, for_family
 from .text_gate import hearing, prompts_read, settled
 from .training.methods import METHODS, row
 from .training.progress import Progress, Report, Stop
 from .training.prompts import EDIT_PROMPTS, PUT_BESIDE, Prompts, encode
 from .training.train import solve, train
-from .training.typed import check_settings
+from .training.typed import checked
 
 Mode = str
 """The name of a method."""
@@ -168,9 +168,8 @@ def begin(
         UnlearnError: as `erase`.
     """
     counted = CountingDenoiser(denoiser, (resume.evaluations if resume else {}).get("training", 0))
-    settings, promise = for_family(row(order.mode, order.settings), denoiser.family), order.promise
-    settings = for_concept(settings, order.concept)
-    check_settings(settings)
+    settings, promise = fitting(order, denoiser.family, resume), order.promise
+    settings = checked(settings)
     parts = Parts.of(bank).without(order.concept)
     promise = replace(promise, own=tuple(without_concept(promise.own, order.concept)))
     check_negatives(len(parts.calibrate), promise.share)
@@ -186,6 +185,18 @@ def begin(
     adapter.lora.round_to_half()
     adapter.evaluations = {"training": counted.evaluations}
     return Begun(adapter, counted, parts, promise, finished)
+
+
+def fitting(order: Order, family: str, resume: Adapter | None = None) -> Settings:
+    """What an order's eraser is made with on a model of a family: see `for_family`, `for_concept`.
+
+    Args:
+        resume: a partial adapter to go on from.
+    """
+    settings = for_family(row(order.mode, order.settings), family)
+    if METHODS[order.mode].settings.gamma != GAMMA:  # a method of another usual gamma: what is asked for is meant
+        return settings
+    return for_concept(settings, order.concept, resume.settings if resume else None)
 
 
 def finish(begun: Sequence[Begun], report: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -222,7 +233,7 @@ def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
     """About how many prompts `erase` reads before it trains anything: more if many nouns are asked, none twice."""
     bank, words = load_bank(family), 2 * len(concept.pairs())
     shaping = min(EDIT_PROMPTS, len(Parts.of(bank).without(concept).shape)) + len(concept.kept())
-    named = settings.reference != "nearest" or concept.replace_with.strip() or is_style(concept.name) or concept.of
+    named = settings.reference != "nearest" or concept.replace_with.strip() or concept.is_manner
     return (
         words
         + shaping

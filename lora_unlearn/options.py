@@ -57,7 +57,7 @@ class Option:
         if not self.low <= found <= self.most or (self.whole and found != int(found)):
             kind = f"a {'whole ' * self.whole}number from {self.low:.16g} to {self.most:.16g}"
             raise UnlearnError(f"{called} must be {kind}, not {str(value)[:40]!r}.")
-        return int(found) if self.whole else found
+        return int(found) if self.whole else float(found)
 
 
 def option(default: Any, low: float | None, high: float | None, help: str, most: float | None = None) -> Any:

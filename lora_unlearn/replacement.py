@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .bank import PLAIN
-from .concept import Concept, is_style
+from .concept import Concept
 from .denoiser import CHUNK, Denoiser
 from .directions import fisher, heard
 from .gate import kappa
@@ -55,7 +55,7 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
         A word; empty for a style and for an attribute, whose reference is the same sentence without it, and where not
         even a neutral word would do: then the empty prompt takes the concept's place.
     """
-    if is_style(concept.name) or concept.of:
+    if concept.is_manner:
         return ""
     x = denoiser.initial_noise(NOISES, torch.Generator().manual_seed(SEED))
     sigma = denoiser.sigmas(2)[0].expand(NOISES).to(x.device)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .concept import Concept, is_style
+from .concept import Concept
 from .families import FAMILIES
 from .options import option
 
 GAMMA, GAMMA_ALONE = 0.5, 1.0
-"""The usual gamma, and what it is for concepts whose place nothing takes (`docs/methods.md`)."""
+"""The usual gamma, and what it is for styles and attributes, which nothing replaces (`docs/experiments.md`)."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,14 @@ def for_family(settings: Settings, family: str) -> Settings:
     return settings if known.guided else replace(settings, guidance_scale=1.0)
 
 
-def for_concept(settings: Settings, concept: Concept) -> Settings:
-    """Settings that fit a concept: the usual gamma is `GAMMA_ALONE` where nothing takes the concept's place.
+def for_concept(settings: Settings, concept: Concept, begun: Settings | None = None) -> Settings:
+    """Settings that fit a concept: the usual gamma is `GAMMA_ALONE` for a style or an attribute that nothing replaces.
 
-    The reference of a style or an attribute is the same sentence without it, which often shows it still.
+    The reference of those is the same sentence without them, which often shows them still.
+
+    Args:
+        begun: of a training that goes on; what began with `GAMMA` keeps it.
     """
-    alone = (is_style(concept.name) or concept.of) and not concept.replace_with.strip()
-    usual = settings.reference == "nearest" and settings.gamma == GAMMA
+    usual = settings.reference == "nearest" and settings.gamma == GAMMA and (begun is None or begun.gamma != GAMMA)
+    alone = concept.is_manner and not concept.replace_with.strip()
     return replace(settings, gamma=GAMMA_ALONE) if alone and usual else settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import fields
 from typing import Any
@@ -16,8 +17,8 @@ LONGEST_BLOCK = 32 * 2**20
 """Characters of a JSON text."""
 LONGEST_TEXT = 100_000
 """Characters of one text in it."""
-LONGEST_NAME = 40
-"""Of a method or a part."""
+NAME = re.compile(r"[\w.-]{1,40}")
+"""Of a method or a part, somebody's own too."""
 LARGEST = 2**63 - 1
 """What a whole number may be, as seeds are."""
 
@@ -131,7 +132,7 @@ def lacking(mode: Any, settings: Mapping[str, Any]) -> str:
         value = settings.get(kind, ())
         named += [(CALLED.get(kind, kind), name, known) for name in (value if isinstance(value, list) else [value])]
     for kind, name, known in named:
-        if isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST_NAME and name not in known:
+        if isinstance(name, str) and NAME.fullmatch(name) and name not in known:
             return f"{kind} {name!r}"
     return ""
 

@@ -24,7 +24,7 @@ def others_told(model: Any, erasers: Sequence[Eraser]) -> str:
     which an eraser may have been trained.
     """
     own = own_hash(model)
-    return other_base([eraser.adapter for eraser in erasers], own) if own else ""
+    return other_base(erasers, own) if own else ""
 
 
 def own_hash(model: Any) -> str:

@@ -160,7 +160,7 @@ class DrawPage:
         return Drawn(prompt, [first + index for index in range(pictures)], sampling, erasers, said)
 
     def _chosen(self, name: str | None, strength: float, gate: str) -> tuple[list[Eraser], list[str]]:
-        """The erasers of a name, or of a set's words, and what to tell of a set."""
+        """The erasers of a name, or of a set's words, and what to tell of them."""
         if not name or name == NONE:
             return [], []
         if gate not in GATES:
@@ -172,7 +172,7 @@ class DrawPage:
             erasers, said = opened.erasers, opened.lines()
         else:
             erasers, said = [Eraser(self.studio.library.load(name), strength, mode)], []
-        other = other_base([eraser.adapter for eraser in erasers], base_hash(denoiser))
+        other = other_base(erasers, base_hash(denoiser))
         return erasers, [*said, other] if other else said
 
 

@@ -168,12 +168,12 @@ class Work:
         """Before every step: a new pass, another model (the refiner's), and which row is whose."""
         if self.unet is not None and model.unet_of(shared.sd_model) is not self.unet:
             self.attach(shared.sd_model)
-        denoiser = params.denoiser
-        if not self.passes and self.attachments:
-            self.tell(others_told(shared.sd_model, model.linears(shared.sd_model), self.erasers))
-        if not self.passes or self.passes[-1].denoiser is not denoiser:
+        denoiser, fresh = params.denoiser, not self.passes or self.passes[-1].denoiser is not params.denoiser
+        if fresh:
             self.passes.append(Pass(self.erasers, self.look_up, denoiser, self.look))
         self.rows, self.cursor = rows_of_batch(params), 0
+        if fresh and self.attachments:
+            self.tell(others_told(shared.sd_model, model.linears(shared.sd_model), self.erasers))
 
     def look_up(self, prompts: list[str]) -> Conditioning:
         """Conditionings that were encoded before the sampling, in the order of the prompts."""

@@ -26,7 +26,7 @@ def others_told(sd_model: Any, found: Mapping[str, Target], erasers: Sequence[Er
         found: every linear layer of the network, by its canonical name.
     """
     own = own_hash(sd_model, choose(found, FAMILIES[model.family_of(sd_model)].layers, "cross_kv"))
-    return other_base([eraser.adapter for eraser in erasers], own) if own else ""
+    return other_base(erasers, own) if own else ""
 
 
 def own_hash(sd_model: Any, chosen: Mapping[str, Target]) -> str:
@@ -44,4 +44,4 @@ def own_hash(sd_model: Any, chosen: Mapping[str, Target]) -> str:
 def _stored(linear: Any) -> Any:
     """A layer's own weight: A1111 keeps a copy of it while it is changed by LoRAs."""
     changed = bool(getattr(linear, "network_current_names", ()))
-    return linear.network_weights_backup if changed else linear.weight
+    return linear.network_weights_backup if changed else getattr(linear, "weight", None)

@@ -15,14 +15,14 @@ from ..checks import check_rate, check_words
 from ..concept import Concept, notices
 from ..denoiser import base_hash
 from ..describe import gate_lines, percent
-from ..erase import LEAST_CHANGE, fulfil, usual_mode
+from ..erase import LEAST_CHANGE, fitting, fulfil, usual_mode
 from ..errors import UnlearnError
 from ..hosts.diffusers import denoiser_for
 from ..keep import Keeper, unfinished_beside
 from ..options import chosen
 from ..order import Order, Watch
 from ..promise import Promise
-from ..settings import Settings, for_concept, for_family
+from ..settings import Settings
 from ..suggest import suggest
 from ..training.method import CALLED, PARTS
 from ..training.methods import METHODS
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
         check_rate(promise, denoiser.family, concept)
         check_replaceable(out, Written("eraser", called(concept), denoiser.family), args.overwrite)
         if resumed is not None:
-            fitting = for_concept(for_family(settings, denoiser.family), concept)
-            check_resumed(resumed, begun, concept, args.mode, fitting, (denoiser.family, base_hash(denoiser)))
+            asked = fitting(Order(concept, args.mode, settings, promise), denoiser.family, resumed)
+            check_resumed(resumed, begun, concept, args.mode, asked, (denoiser.family, base_hash(denoiser)))
         again = "repeat the command with --resume to go on" if settings.trains else "repeat the command"
         adapter = erase_to(out, denoiser, Order(concept, args.mode, settings, promise), resumed, again)
         seconds = time.perf_counter() - started

@@ -166,7 +166,7 @@ def open_folder(text: str, args: argparse.Namespace, denoiser: Denoiser) -> Open
 
 def note_other_base(erasers: Sequence[Eraser], denoiser: Denoiser) -> None:
     """Say which erasers were made on another model, if any were."""
-    if told := other_base([eraser.adapter for eraser in erasers], base_hash(denoiser)):
+    if told := other_base(erasers, base_hash(denoiser)):
         say(f"Note: {told}")
 
 

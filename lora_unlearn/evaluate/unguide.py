@@ -62,7 +62,7 @@ def evaluate(
     partial: bool = False,
     each: Callable[[Job, Picture], None] = lambda job, picture: None,
 ) -> Evaluation:
-    """Draw every prompt with and without the eraser, judge the pictures and sum up; see `measure` and `Options`.
+    """As `measure`, with its options one by one; see `Options`.
 
     Args:
         adapter, strength, mode: the eraser.
@@ -71,11 +71,9 @@ def evaluate(
         seeds: of every prompt's pictures, instead of as many as `seeds_per_prompt` from `first_seed` on.
 
     Raises:
-        UnlearnError: for fewer than one picture a prompt, and as `measure`.
+        UnlearnError: as `measure`.
         KeyboardInterrupt: as `measure`.
     """
-    if seeds_per_prompt < 1:
-        raise UnlearnError(f"An evaluation needs at least 1 picture of each prompt, got {seeds_per_prompt}.")
     seeds = seeds or range(first_seed, first_seed + seeds_per_prompt)
     options = Options(seeds, sampling, saving, count, partial, training_seconds)
     return measure(pipe, Eraser(adapter, strength, mode), protocol, judge, options, album, report, each)
@@ -91,7 +89,7 @@ def measure(
     report: Callable[[int, int], None] = lambda done, total: None,
     each: Callable[[Job, Picture], None] = lambda job, picture: None,
 ) -> Evaluation:
-    """As `evaluate`, for whoever has an eraser and options already.
+    """Draw every prompt with and without the eraser, judge the pictures and sum up.
 
     Args:
         pipe: a diffusers pipeline that `denoiser_for` knows.
@@ -102,10 +100,12 @@ def measure(
         each: called with every picture under the eraser as it is drawn, the model's own where that is the same.
 
     Raises:
-        UnlearnError: for an adapter of another family.
+        UnlearnError: for fewer than one picture a prompt, or an adapter of another family.
         KeyboardInterrupt: before the first picture, or if `options.partial` is not set.
     """
     started, seeds, shots = time.perf_counter(), options.seeds, list[Shot]()
+    if not seeds:
+        raise UnlearnError(f"An evaluation needs at least 1 picture of each prompt, got {len(seeds)}.")
     album = Album() if album is None else album
     studio = Studio(pipe, eraser, judge, options.sampling, seeds[:SHOWN], album, each)
     jobs = plan(pipe, eraser, protocol, seeds, options.saving)

@@ -46,7 +46,7 @@ def demo_page(
         concept: what was erased.
         lead: the sentence below the title.
         entries: a card for each prompt, first row before, second row after.
-        facts: short figures with what they say, for example ("41 s", "training on this CPU").
+        facts: short figures with what they say, for example ("41 s", "loading and erasing on this machine").
         commands: what to do, with the command line that does it.
         scores: of the gate: with the concept, without it, and the threshold.
     """

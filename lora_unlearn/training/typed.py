@@ -39,8 +39,7 @@ def changed(settings: Settings, typed: Mapping[str, Any]) -> Settings:
     options = {key: option.read(further[name], key) for name in further for key, option in [_found(name, found)]}
     mine = own_options(found)  # what a part had that is none of the method's any more goes with it
     found = replace(found, options={**{key: found.options[key] for key in found.options if key in mine}, **options})
-    check_settings(found)
-    return found
+    return checked(found)
 
 
 def _found(name: str, settings: Settings) -> tuple[str, Option]:
@@ -110,24 +109,31 @@ def read_option(text: str) -> tuple[str, str]:
     return name.strip().replace("-", "_"), value.strip()
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse what no eraser can be made with; a file's settings may be older, so of them `check_parts` asks less.
+def checked(settings: Settings) -> Settings:
+    """Settings that a program made, each number of its own type.
+
+    A file's may be older, so of them `check_parts` asks less.
 
     Raises:
-        UnlearnError: saying what to change.
+        UnlearnError: for what no eraser can be made with, saying what to change.
     """
-    for kind in LISTS:
+    for kind in PARTS:
         names = getattr(settings, kind)
-        if isinstance(names, str):
+        if kind in LISTS and isinstance(names, str):
             raise UnlearnError(f"{kind} takes several names, ({names!r},), and not one text, {names!r}.")
-        if twice := [name for name in names if list(names).count(name) > 1]:
+        if not (isinstance(names, str) or (kind in LISTS and isinstance(names, (tuple, list)))):
+            raise UnlearnError(f"{kind} takes {'names' if kind in LISTS else 'a name'}, not {str(names)[:40]!r}.")
+        if kind in LISTS and (twice := [name for name in names if list(names).count(name) > 1]):
             raise UnlearnError(f"{kind} names {twice[0]} twice; once is enough, how much it counts is its option.")
+    if not isinstance(settings.options, Mapping):
+        raise UnlearnError(f"options takes a dict of numbers by name, not {str(settings.options)[:40]!r}.")
     check_parts(settings)
     for name in ("source", "terms", "update", "average"):
         if not settings.trains and getattr(settings, name) != getattr(USUAL, name):
             raise no_use(name)
     if foreign := settings.options.keys() - own_options(settings):
         raise not_its(min(foreign), settings)
-    for name, option in options_of(Settings).items():
-        if name != "iterations" or settings.trains:  # none at all is what a closed form has
-            option.read(getattr(settings, name))
+    known = options_of(Settings)
+    if settings.iterations == 0:  # what a closed form has
+        del known["iterations"]
+    return replace(settings, **{name: option.read(getattr(settings, name)) for name, option in known.items()})

@@ -23,7 +23,7 @@ from lora_unlearn.training.sources.min_snr import MinSnr
 from lora_unlearn.training.starts import STARTS
 from lora_unlearn.training.states import States
 from lora_unlearn.training.terms.anchors import drawn
-from lora_unlearn.training.typed import changed, read_option
+from lora_unlearn.training.typed import changed, checked, read_option
 from lora_unlearn.training.updates import UPDATES
 
 
@@ -177,6 +177,9 @@ def test_what_cannot_be_meant_is_one_sentence(method, typed, said):
         ({"learning_rate": -1.0}, "learning_rate must be a number from"),
         ({"trajectories": 0}, "trajectories must be a whole number from 1 to"),
         ({"terms": "goal"}, "terms takes several names"),
+        ({"terms": None}, "terms takes names, not 'None'"),
+        ({"down": 5}, "down takes a name, not '5'"),
+        ({"options": None}, "options takes a dict of numbers by name"),
         ({"options": {"ema.decay": 0.5}}, "ema.decay belongs to ema, which this method has not; write average=ema"),
         ({"iterations": 0, "average": "ema"}, "trains nothing, so average has no use"),
         ({"source": ("recorded", "min_snr", "min_snr")}, "names min_snr twice"),
@@ -185,6 +188,13 @@ def test_what_cannot_be_meant_is_one_sentence(method, typed, said):
 def test_a_program_is_told_what_nobody_could_type(pipe, wrong, said):
     with pytest.raises(UnlearnError, match=said):
         erase(denoiser_for(pipe), Concept("cat"), load_bank("demo"), "esd", replace(METHODS["esd"].settings, **wrong))
+
+
+def test_a_programs_numbers_are_of_the_options_own_types():
+    found = checked(replace(METHODS["fast"].settings, rank=8.0, gamma=1, learning_rate="0.02"))
+    assert [(value, type(value)) for value in (found.rank, found.gamma, found.learning_rate)] == [
+        (8, int), (1.0, float), (0.02, float),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", METHODS)

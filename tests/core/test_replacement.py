@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank
+from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank, replacement
 from lora_unlearn.bank import without_concept
 from lora_unlearn.directions import energy, enough_factors
 from lora_unlearn.moments import tokens
@@ -101,3 +102,23 @@ def test_what_is_erased_already_takes_nobodys_place(pipe):
     first = erase(denoiser, Concept("cat"), bank, "instant").instead
     second = erase(denoiser, Concept("cat", avoid=(first,)), bank, settings=few).instead
     assert second and second != first
+
+
+def test_what_takes_a_place_is_drawn_with_like_force(pipe, monkeypatch):
+    """By the text encoder alone a cat would become a star, an emblem to which the network reacts far harder."""
+    denoiser, concept = denoiser_for(pipe), Concept("cat")
+    bank = without_concept(load_bank("demo"), concept)
+    x = denoiser.initial_noise(8, torch.Generator().manual_seed(0))
+    sigma = denoiser.sigmas(2)[0].expand(8)
+
+    @torch.no_grad()
+    def force(prompt):
+        said, blank = (denoiser.predict(x, sigma, denoiser.encode([text])[[0] * 8]) for text in (prompt, ""))
+        return (said - blank).square().mean().item()
+
+    def unlike():
+        return abs(math.log(force(f"a photo of a {nearest(denoiser, concept, bank)}") / force(concept.probe)))
+
+    today = unlike()
+    monkeypatch.setattr(replacement, "UNLIKE", 0.0)
+    assert today < unlike() / 2

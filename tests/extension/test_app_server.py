@@ -57,6 +57,9 @@ def test_an_erasure_from_the_page_to_the_exported_file(server, page):
     elsewhere.save(server.folder / "erasers" / "from elsewhere.safetensors")
     other = page.last("lora_unlearn_draw", prompt="a photo of a cat", draw_eraser="from elsewhere", **drawn)
     assert "gate of the eraser for &#x27;cat&#x27; was measured on another demo model" in other["decided"]
+    drawn["gate_mode"] = "on"
+    always = page.last("lora_unlearn_draw", prompt="a photo of a cat", draw_eraser="from elsewhere", **drawn)
+    assert "measured on another" not in always["decided"]
     (server.folder / "erasers" / "from elsewhere.safetensors").unlink()
 
 

@@ -84,6 +84,8 @@ def test_a_gate_that_was_measured_on_another_checkpoint_says_so_under_the_pictur
         assert told in server.call("/test/comments", {})["said"]
         assert "another demo model" not in erased.infotexts[0]
         assert same(erased.pictures, server.draw(CAT, True, cat, 1.0, "auto").pictures)
+        server.draw(CAT, True, "from elsewhere", 1.0, "on")  # whose gate nobody asks
+        assert "another demo model" not in server.call("/test/comments", {})["said"]
         for prompt in (f"{DOG} <lora:{exported}:1>", f"{DOG} <lora:{exported}:1>", DOG):
             server.draw(prompt, True, cat, 1.0, "auto")
             assert "another demo model" not in server.call("/test/comments", {})["said"]
