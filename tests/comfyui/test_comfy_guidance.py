@@ -78,7 +78,7 @@ def test_the_ungated_eraser_is_the_exported_file_in_the_stock_loader(host, demo,
     for cfg, both_rows in ((1.0, False), (5.0, True)):  # a loader's LoRA works on negative prompts as well
         ours, theirs = sample(erased(1.0, "on", both_rows=both_rows), CAT, cfg=cfg), sample(stock, CAT, cfg=cfg)
         assert (theirs - sample(demo.model, CAT, cfg=cfg)).abs().max() > 0.1
-        assert (ours - theirs).abs().max() / theirs.abs().max() < 1e-5
+        assert (ours - theirs).abs().max() / theirs.abs().max() < 1e-4  # theirs is added to the weights, which rounds
 
 
 def test_strength_extrapolates_from_the_base(demo, erased, sample):

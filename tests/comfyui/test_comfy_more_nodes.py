@@ -141,7 +141,8 @@ def test_calibrating_leaves_the_given_eraser_as_it_was(node, demo, cat):
     assert text.startswith("gate: ") and "score" not in text.splitlines()[0] and "at most 10.0 %" in text
     assert text.endswith(f"before: opened from a score of {gate.threshold:.3f}")
     again = node("LoraUnlearnCalibrateEraser", **given)[0]
-    assert again.gate.direction == gate.direction and abs(again.gate.threshold - gate.threshold) < 0.1
+    assert again.gate.direction == gate.direction
+    assert abs(again.gate.threshold - gate.threshold) < 0.25  # more prompts set it, those that judged it among them
 
 
 def test_too_few_prompts_for_a_rate_are_told(node, pack, demo, cat):
