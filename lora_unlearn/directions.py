@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .denoiser import Conditioning, Denoiser, once
 from .errors import UnlearnError
-from .moments import Moments, tokens
+from .moments import Moments, outer, tokens
+from .padding import unpadded
 from .pairs import paired
 
 RIDGE = 0.2
@@ -28,8 +29,7 @@ WIDE, SPARE, ROUNDS = 512, 8, 8
 
 def said(conditioning: Conditioning) -> Tensor:
     """As `tokens`, without padding that is zero."""
-    found = tokens(conditioning)
-    return found[found.abs().sum(1) != 0]
+    return unpadded(tokens(conditioning))
 
 
 def whole(conditioning: Conditioning, names: Sequence[str] = ("text", "after")) -> Conditioning:
@@ -70,7 +70,7 @@ def loudness(squares: Tensor) -> Tensor:
 
 def gram(weights: Iterable[Tensor]) -> Tensor:
     """sum W^T W over weights (out, width), (width, width) in main memory: |x W^T|^2, summed, is x gram x^T."""
-    return torch.stack([(own.T @ own).cpu() for own in (weight.detach().float() for weight in weights)]).sum(0)
+    return torch.stack([outer(weight.detach().float()).cpu() for weight in weights]).sum(0)
 
 
 def louder(conditioning: Conditioning, scale: Tensor) -> Conditioning:
@@ -81,7 +81,7 @@ def louder(conditioning: Conditioning, scale: Tensor) -> Conditioning:
 
 def energy(text: Tensor) -> Tensor:
     """The mean outer product of tokens (tokens, width): (width, width)."""
-    return text.T @ text / len(text)
+    return outer(text) / len(text)
 
 
 def token_edit(
@@ -190,8 +190,8 @@ class Selective:
 
     def __init__(self, text: Tensor, keep: Tensor, scale: Tensor) -> None:
         self.text, scale = text, scale.to(text)
-        heard_keep = keep[keep.abs().sum(1) != 0] * scale
-        spread = heard_keep.T @ heard_keep / max(1, len(heard_keep))
+        heard_keep = unpadded(keep) * scale
+        spread = outer(heard_keep) / max(1, len(heard_keep))
         spread = spread + RIDGE * spread.diagonal().mean() * torch.eye(len(spread), device=spread.device)
         self.look = torch.linalg.solve(spread, (text * scale).T).T * scale
 

@@ -28,6 +28,7 @@ from torch import Tensor, autocast
 
 from .denoiser import Conditioning
 from .errors import UnlearnError
+from .padding import is_padding
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def responses(text: Tensor, directions: Tensor) -> Tensor:
             "The text encoder returned values that are not finite, so no gate can decide; load it in float32, or take "
             "another checkpoint."
         )
-    found, padding = found.view(-1, *text.shape[:2]), (text == 0).all(dim=-1)
+    found, padding = found.view(-1, *text.shape[:2]), is_padding(text)
     weakest = found.masked_fill(padding, torch.inf).amin(dim=2, keepdim=True)
     return torch.where(padding & ~padding.all(dim=1, keepdim=True), weakest, found)
 

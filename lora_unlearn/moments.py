@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from .denoiser import CHUNK, Conditioning, Denoiser
+from .padding import is_padding, unpadded
 
 WAITING = 2**24
 """Values of tokens (64 MiB) that `Moments` keeps before it sums their outer products."""
+PARTS = 4
+"""Blocks of columns in which outer products are summed: five eighths of the products, and still large ones."""
 TOTALS = 8
 """Sets of prompts whose sums are kept."""
 
@@ -19,6 +22,17 @@ TOTALS = 8
 def tokens(conditioning: Conditioning) -> Tensor:
     """All token embeddings of all rows, (rows * tokens, width), in float32."""
     return conditioning.tensors["text"].flatten(0, 1).float()
+
+
+def outer(text: Tensor) -> Tensor:
+    """The sum of outer products of tokens (tokens, width): X^T X, (width, width), of whose halves one is computed."""
+    width = text.shape[1]
+    found = text.new_empty(width, width)
+    for start in range(0, width, step := -(-width // PARTS)):
+        rows, rest = slice(start, start + step), slice(start, None)
+        found[rows, rest] = text[:, rows].T @ text[:, rest]
+        found[rest, rows] = found[rows, rest].T.clone()
+    return found
 
 
 class Moments:
@@ -36,8 +50,7 @@ class Moments:
 
     def add(self, conditioning: Conditioning, weight: float = 1.0) -> Moments:
         """Take the tokens of some rows in, each counting `weight` times (-1: take them out); returns itself."""
-        found = conditioning.read.flatten(0, 1).float()
-        found = found[found.abs().sum(1) != 0]
+        found = unpadded(conditioning.read.flatten(0, 1).float())
         self.count += weight * len(found)
         self.total = self.total + weight * found.sum(0)
         self.waiting.append((weight, found))
@@ -54,7 +67,7 @@ class Moments:
     def _sum_up(self) -> None:
         for weight in dict.fromkeys(weight for weight, _ in self.waiting):
             texts = torch.cat([text for own, text in self.waiting if own == weight])
-            self.summed = self.summed + weight * (texts.T @ texts)
+            self.summed = self.summed + weight * outer(texts)
         self.waiting = []
 
     @property
@@ -123,7 +136,7 @@ def means(denoiser: Denoiser, prompts: Sequence[str]) -> Tensor:
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
     for start in range(0, len(new), CHUNK):
         states = denoiser.encode(new[start : start + CHUNK]).tensors["text"].float()
-        read = (states != 0).any(dim=-1, keepdim=True)
+        read = ~is_padding(states)[..., None]
         found = (states * read).sum(1) / read.sum(1).clamp_min(1)
         known |= zip(new[start : start + CHUNK], found, strict=True)
     return torch.stack([known[prompt] for prompt in prompts])

@@ -21,9 +21,26 @@ def padded(texts: Sequence[Tensor], step: int = 1) -> Tensor:
     return out
 
 
+def is_padding(text: Tensor) -> Tensor:
+    """Which tokens of (...,D) are zero, as hosts pad: (...).
+
+    Hardly a token begins with a zero, so nearly none is looked at whole.
+    """
+    silent = text[..., 0] == 0
+    if bool(silent.any()):
+        silent[silent.clone()] = (text[silent] == 0).all(dim=-1)
+    return silent
+
+
+def unpadded(tokens: Tensor) -> Tensor:
+    """Tokens (N,D) without those that are zero; the same tensor where none is."""
+    silent = is_padding(tokens)
+    return tokens[~silent] if bool(silent.any()) else tokens
+
+
 def lengths(text: Tensor, least: int = 1) -> list[int]:
     """How many tokens each row of (R,T,D) has before the zeros at its end, never fewer than `least`."""
-    heard = (text != 0).any(dim=2)
+    heard = ~is_padding(text)
     places = torch.arange(1, heard.shape[1] + 1, device=text.device)
     return [min(heard.shape[1], max(least, count)) for count in (heard * places).amax(dim=1).tolist()]
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Conditioning
+from .padding import is_padding
 
 
 def paired(target: Conditioning, reference: Conditioning) -> tuple[Tensor, Tensor]:
@@ -30,7 +31,7 @@ def pairs(target: Conditioning, reference: Conditioning) -> list[tuple[Tensor, T
 
 def _said(conditioning: Conditioning) -> list[Tensor]:
     text = conditioning.tensors["text"].float()
-    said = (text != 0).any(dim=-1)
+    said = ~is_padding(text)
     return [row[own] if bool(own.any()) else row[:1] for row, own in zip(text, said, strict=True)]
 
 

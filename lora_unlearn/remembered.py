@@ -40,7 +40,8 @@ class RememberingDenoiser:
         """As the denoiser's: what is not known is read, together."""
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self.known))
         fresh = self.denoiser.encode(new) if new else None
-        rows = dict(zip(new, (fresh[[place]] for place in range(len(new))), strict=True)) if fresh else {}
+        here = fresh.map(Tensor.cpu) if fresh else None
+        rows = {prompt: here[place : place + 1] for place, prompt in enumerate(new)} if here else {}
         found = [rows[prompt] if prompt in rows else self.known[prompt] for prompt in prompts]
         shapes = {tuple(tensor.shape for tensor in row.tensors.values()) for row in found}
         if len(shapes) > 1 and not found[0].ragged:  # lengths differ: only the encoder knows how it pads
@@ -49,10 +50,12 @@ class RememberingDenoiser:
             self._keep(prompt, row)
         if fresh is not None:
             self.device = next(iter(fresh.tensors.values())).device
+            if new == list(prompts):
+                return fresh
         return Conditioning.cat(row.map(lambda tensor: tensor.to(self.device)) for row in found)
 
     def _keep(self, prompt: str, row: Conditioning) -> None:
         size = sum(tensor.numel() * tensor.element_size() for tensor in row.tensors.values())
         if size <= self.left:
-            self.known[prompt] = row.map(lambda tensor: tensor.cpu().clone())
+            self.known[prompt] = row
             self.left -= size

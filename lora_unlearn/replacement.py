@@ -18,6 +18,7 @@ from .denoiser import CHUNK, Denoiser
 from .directions import fisher, heard
 from .gate import kappa
 from .moments import Moments, means, summed
+from .padding import is_padding
 from .reaction import energy
 
 NEUTRAL = "thing"
@@ -120,4 +121,4 @@ def _strongest(denoiser: Denoiser, prompts: Sequence[str], direction: Tensor) ->
     """The largest response of any token to a direction, (len(prompts),); tokens that are zero are padding."""
     chunks = (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))
     texts = [denoiser.encode(chunk).tensors["text"].float() for chunk in chunks]
-    return torch.cat([(t @ direction).masked_fill((t == 0).all(dim=-1), -torch.inf).amax(dim=1) for t in texts])
+    return torch.cat([(t @ direction).masked_fill(is_padding(t), -torch.inf).amax(dim=1) for t in texts])

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..concept import Concept
 from ..denoiser import Conditioning, Denoiser
 from ..moments import tokens
+from ..padding import unpadded
 
 PUT_BESIDE = 24
 """How many of the kept prompts the concept is put beside."""
@@ -51,8 +52,7 @@ class Prompts:
     @property
     def concept_tokens(self) -> Tensor:
         """The tokens of all targets, (tokens, width), without padding that is zero."""
-        text = tokens(self.text_pairs[0])
-        return text[text.abs().sum(1) != 0]
+        return unpadded(tokens(self.text_pairs[0]))
 
     @property
     def text_pairs(self) -> tuple[Conditioning, Conditioning]:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ...lora import Lora
+from ...moments import tokens
 from ...options import option
+from ...padding import unpadded
 from ..scene import Scene
 
 
@@ -43,8 +45,7 @@ class Dampening:
     def finish(self) -> None:
         """Dampen each direction of each layer that reads the text."""
         concept = self.scene.prompts.concept_tokens
-        kept = self.scene.prompts.keep.tensors["text"].flatten(0, 1).float()
-        kept = kept[kept.abs().sum(1) != 0]
+        kept = unpadded(tokens(self.scene.prompts.keep))
         for _, layer in self.lora.items():
             if layer.down.shape[1] == concept.shape[1]:
                 factor = self.strength * answered(concept, layer.down) / answered(kept, layer.down).clamp_min(1e-12)

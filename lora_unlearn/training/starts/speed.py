@@ -8,9 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...directions import energy
 from ...lora import Lora
 from ...moments import tokens
 from ...options import option
+from ...padding import unpadded
 from ..prompts import EDIT_PROMPTS, Prompts
 from ..scene import Scene
 from .moves import Moves
@@ -39,11 +41,10 @@ class Speed:
 
     def edit(self, text: Tensor, other: Tensor, prompts: Prompts) -> Tensor:
         """The map E (width, width) of row tokens, c becoming c + c E; in double precision inside."""
-        kept = prompts.keep[:EDIT_PROMPTS].tensors["text"].double().flatten(0, 1)
-        kept = kept[kept.abs().sum(1) != 0]
+        kept = unpadded(tokens(prompts.keep[:EDIT_PROMPTS])).double()
         t, a, one = text.double(), other.double(), torch.eye(text.shape[1]).double().to(text.device)
         free = _free(kept, self.null)
-        tt, at = t.T @ t / len(t), a.T @ t / len(t)
+        tt, at = energy(t), a.T @ t / len(t)
         level = self.ridge * tt.diagonal().mean()
         m = torch.linalg.inv(tt @ free + level * one)
         k = torch.linalg.svd(tokens(prompts.empty).double(), full_matrices=False).Vh
@@ -54,6 +55,6 @@ class Speed:
 
 def _free(kept: Tensor, share: float) -> Tensor:
     """The projector (width, width) onto directions with less than `share` of the largest energy of tokens."""
-    values, vectors = torch.linalg.eigh(kept.T @ kept / len(kept))
+    values, vectors = torch.linalg.eigh(energy(kept))
     free = vectors[:, values < share * values.max()]
     return free @ free.T

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from ...directions import energy
 from ...lora import Lora
 from ...options import option
 from ..prompts import EDIT_PROMPTS
@@ -33,8 +34,8 @@ class Uce:
         text, other = subjects(scene.prompts)
         check_reads(scene.targets, text.shape[1])
         kept = scene.prompts.keep[:EDIT_PROMPTS].tensors["text"].float().flatten(0, 1)
-        energy = text.T @ text / len(text)
-        level = self.ridge * energy.diagonal().mean() * torch.eye(len(energy), device=energy.device)
-        system = energy + self.keep_weight * (kept.T @ kept) / len(kept) + level
+        own = energy(text)
+        level = self.ridge * own.diagonal().mean() * torch.eye(len(own), device=own.device)
+        system = own + self.keep_weight * energy(kept) + level
         edit = torch.linalg.solve(system.double(), (text.T @ (other - text) / len(text)).double()).float()
         return realised(scene, edit, text)
