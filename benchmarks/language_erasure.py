@@ -3,7 +3,8 @@
 For every concept, mode and seed: what is left of the concept, of the names that nobody gave and the base draws, and of
 plurals, compounds, descriptions and pairs; what appears instead, what becomes of all other objects without a gate, and
 whether a closed gate leaves them byte for byte; H behind the gate.
-One JSON file a run lies in `--out`; what is there is not measured again. `--table` prints the table.
+One JSON file a run lies in `--out`; what is there is not measured again. `--table` prints the table. `--rate` is the
+learning rate, where it is not the method's own.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ Look = tuple[str, float, bytes, list[str]]
 
 def main() -> None:
     """Measure what is missing, then print the table."""
-    options = common.options(__doc__ or "", seeds=1, modes="fast,instant", pictures=8, table=False)
+    options = common.options(__doc__ or "", seeds=1, modes="fast,instant", pictures=8, rate=0.0, table=False)
     concepts = TEN if options.concepts == ["cat", "ship"] else options.concepts
     folder = options.out / "language_erasure"
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,7 @@ def measure_all(folder: Path, concepts: Sequence[str], options: Any) -> None:
 def measured(pipe: Any, reader: Any, judge: Any, name: str, mode: Any, seed: int, options: Any) -> dict[str, Any]:
     """One eraser, always on and behind its gate."""
     with torch.enable_grad():
-        settings = replace(MODES[mode], seed=seed)
+        settings = replace(MODES[mode], seed=seed, learning_rate=options.rate or MODES[mode].learning_rate)
         adapter = erase(reader, Concept(name), load_bank("language"), mode, settings)
     others = [thing for thing in THINGS if thing != name][seed % 2 :: 2]
     groups = prompts_of(name, others, options.pictures)
