@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from .launched import rank
+
 TOGETHER = "name them all to generate"
 """How several erasers are used at once from the command line, for `lora_unlearn.concept.notices`."""
 
@@ -48,7 +50,10 @@ def _discard(stream: TextIO) -> None:
 
 
 class Bars:
-    """Progress bars with rate and time to go, one for each stage; none where stderr is no terminal."""
+    """Progress bars with rate and time to go, one for each stage; none where stderr is no terminal.
+
+    Of several processes on one terminal the first shows its own.
+    """
 
     def __init__(self) -> None:
         self.stage = ""
@@ -56,7 +61,7 @@ class Bars:
 
     def show(self, stage: str, done: int, total: int, **figures: float | None) -> None:
         """Draw where a stage is, with figures beside it."""
-        if sys.stderr is None:
+        if sys.stderr is None or rank():
             return
         if stage != self.stage or self.bar is None:
             self.close()

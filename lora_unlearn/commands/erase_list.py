@@ -22,6 +22,7 @@ from ..written import Written, check_replaceable, marked
 from .concept_list import LISTS, TEXTS, read_groups, read_list
 from .console import quiet, say
 from .erase import settings_for
+from .launched import rank
 from .list_work import Work
 from .manifest import Manifest
 from .models import check_size, open_model, output_folder
@@ -61,11 +62,17 @@ def run(args: argparse.Namespace) -> int:
                 return INTERRUPTED
             if args.joint:
                 join(folder, [work.out(concept) for concept in concepts])
-    for problem in problems:
-        say(f"not done: {problem}")
-    done = len(work.manifest.done(concepts))
-    say(f"{done} of {len(concepts)} erasers are in {folder}; {MANIFEST} there tells of each.")
+    if rank() == 0:
+        summarise(work)
     return 1 if problems else 0
+
+
+def summarise(work: Work) -> None:
+    """Tell what became of the list, once however many processes worked on it."""
+    for problem in work.problems:
+        say(f"not done: {problem}")
+    done = len(work.manifest.done(work.concepts))
+    say(f"{done} of {len(work.concepts)} erasers are in {work.folder}; {MANIFEST} there tells of each.")
 
 
 def check_alone(args: argparse.Namespace) -> None:

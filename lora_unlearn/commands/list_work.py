@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -29,6 +30,7 @@ from ..together import TOGETHER_RATE, bounded_together
 from ..written import Written, called, check_replaceable
 from .console import bars, say
 from .erase import calibrating, erase_to
+from .launched import processes
 from .manifest import Manifest, facts, gate_facts
 from .models import read_own
 from .signals import graceful
@@ -59,7 +61,7 @@ class Work:
 
     def make_all(self) -> bool:
         """All erasers that no other process makes, then those that one has left; False after an interruption."""
-        size = 1 if self.settings.trains else GROUP
+        size = 1 if self.settings.trains else min(GROUP, math.ceil(len(self.concepts) / processes()))
         left: list[Concept] = []
         for start in range(0, len(self.concepts), size):
             with ExitStack() as claims:
@@ -78,12 +80,13 @@ class Work:
         """Erasers for concepts that are claimed, where there are none; False after an interruption."""
         new = list[Order]()
         for concept in concepts:
-            say(f"{self.concepts.index(concept) + 1} of {len(self.concepts)}: {called(concept)}")
+            line = f"{self.concepts.index(concept) + 1} of {len(self.concepts)}: {called(concept)}"
             try:
                 if self.is_there(concept):
-                    say("there already")
+                    say(f"{line}, there already")
                     self.manifest.note_all([(concept, {"file": self.manifest.file(concept)})], more=True)
                 else:
+                    say(line)
                     new.append(self.order(concept))
             except UnlearnError as error:
                 self.failed(concept, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
 from ..opened import Opened, folder_members, open_set
 from .console import say
+from .launched import local_rank
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Kinds of devices that models run on; torch names more, most of which are none."""
@@ -90,12 +90,6 @@ def find_device(name: str | None) -> torch.device:
             "or install a torch that supports your GPU."
         )
     return device
-
-
-def local_rank() -> int:
-    """Which of several processes on this machine this one is, as accelerate and torchrun tell it (LOCAL_RANK)."""
-    told = os.environ.get("LOCAL_RANK", "")
-    return int(told) if told.isdecimal() else 0
 
 
 def usual_guidance(denoiser: Any) -> float:

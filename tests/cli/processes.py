@@ -13,11 +13,21 @@ COMMAND = [sys.executable, "-c", "import sys; from lora_unlearn.cli import main;
 SOURCE = Path(__file__).parents[2]
 
 
-def start(*words, **options):
-    """Start a command."""
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no"]
+LAUNCH += ["--dynamo_backend", "no", "--multi_gpu", "--main_process_port", "0"]
+
+
+def start(*words, before=COMMAND, **options):
+    """Start a command; `before` stands before its words."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*COMMAND, *map(str, words)], env=environment, **pipes, **options)
+    return subprocess.Popen([*before, *map(str, words)], env=environment, **pipes, **options)
+
+
+def launch(count, *words):
+    """Start a command in several processes, as accelerate does for as many GPUs; none is needed."""
+    before = [*LAUNCH, "--num_processes", str(count), "-m", "lora_unlearn"]
+    return start(*words, "--device", "cpu", before=before)
 
 
 def wait_for(path, process):

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import time
+from collections import Counter
 
 import pytest
-from processes import start, wait_for
+from processes import launch, start, wait_for
 
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.commands.concept_list import read_list
@@ -95,6 +100,44 @@ def test_two_processes_share_a_list_and_a_killed_one_loses_nothing(run, listed, 
         alone, shared = (Adapter.load(folder / f"{name}.safetensors") for folder in (tmp_path / "alone", out))
         assert rows[name]["file"] == f"{name}.safetensors" and shared.gate.shared_by == 5
         assert abs(alone.gate.threshold - shared.gate.threshold) < 1e-3
+    assert [path for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+def holders(out, names):
+    """How many concepts each process has claimed, by its number."""
+    claims = [path for path in out.glob(".*.claim") if path.stem[1:] in names]
+    return Counter(re.findall(r"\d+", " ".join(path.read_text(encoding="ascii") for path in claims)))
+
+
+def made(said):
+    """The concepts that processes said to make, in the order of their names."""
+    return sorted(re.findall(r"^\d of 6: (\w+)$", said, re.MULTILINE))
+
+
+@pytest.mark.thorough
+def test_a_launchers_processes_share_a_list_and_when_one_is_killed_the_same_command_goes_on(listed, tmp_path):
+    """One holds half of the list at most; a launcher ends the others with it, and nothing half-made is left."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    names, out = ["apple", "cat", "dog", "flower", "house", "ship"], tmp_path / "out"
+    words = ("erase", "--checkpoint", "demo", "--concepts", listed(*names), "--mode", "instant", "--out", out)
+    first = launch(2, *words)
+    wait_for(out / ".cat.claim", first)
+    while not (claims := holders(out, names)):
+        time.sleep(0.01)
+    assert max(claims.values()) <= 3
+    os.kill(int(next(iter(claims))), signal.SIGKILL)
+    said, _ = first.communicate(timeout=900)
+    assert first.returncode != 0 and "6 of 6 erasers" not in said
+    before = {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
+    assert not any(Adapter.load(out / name).partial for name in before)
+    second = launch(2, *words)
+    said, err = second.communicate(timeout=900)
+    assert second.returncode == 0, err
+    assert made(said) == [name for name in names if f"{name}.safetensors" not in before]
+    assert said.count("6 of 6 erasers are in") == said.count("Together the 6 erasers") == 1
+    rows = table(out)
+    assert {name: row["file"] for name, row in rows.items()} == {name: f"{name}.safetensors" for name in names}
+    assert all(Adapter.load(out / row["file"]).gate.shared_by == row["shared_by"] == 6 for row in rows.values())
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
 
 
