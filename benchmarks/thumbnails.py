@@ -20,6 +20,7 @@ from lora_unlearn.report.sheet import PAPER, sheet
 SAMPLING = replace(common.SAMPLING, steps=20, sampler="euler")
 SIDE, EDGE, SEED = 448, 4, 3
 PAIRS = {
+    "a-folder-of-erasers": ("a flat sticker of a cat", "a flat sticker of a flower", "a flat sticker of a house"),
     "before-after-with-neighbours": ("a photo of a cat", "a photo of a dog", "a photo of a star"),
     "calibrate-for-my-checkpoint": ("a photo of a cat", "a photo of a tiger"),
     "erase-concept-one-node": ("a photo of a cat", "a photo of a dog"),

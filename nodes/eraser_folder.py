@@ -20,6 +20,7 @@ from .same_model import others_told
 from .schema import GATES, advanced, at_work, clip_input, gate_input, model_input, schema, strength_inputs
 
 EVERYTHING = "(all of loras)"
+NONE = "There are no erasers in the loras folders yet; save some by Export Eraser, or by lora-unlearn erase --concepts."
 OFF = "No eraser is on: the node is off, or its strength is 0."
 
 
@@ -59,7 +60,9 @@ class EraserFolder(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, folder: str) -> bool | str:
         """Accept folders that came after the page was loaded."""
-        return bool(members_in(folder)) or f"There are no erasers in {folder} any more; choose another folder."
+        if members_in(folder):
+            return True
+        return NONE if folder == EVERYTHING else f"There are no erasers in {folder} any more; choose another folder."
 
     @classmethod
     def fingerprint_inputs(cls, folder: str = EVERYTHING, **values: Any) -> str:

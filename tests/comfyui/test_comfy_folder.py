@@ -131,6 +131,15 @@ def test_new_changed_and_lost_files_are_noticed(host, node, demo, loras, cat, do
     assert "no erasers in changing/more any more" in kind.validate_inputs(folder="changing/more")
 
 
+def test_where_there_are_none_yet_it_says_how_they_come(host, tmp_path, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    said = host.NODE_CLASS_MAPPINGS[NAME].validate_inputs(folder="(all of loras)")
+    assert said.startswith("There are no erasers in the loras folders yet; save some by Export Eraser")
+
+
 def test_the_list_has_the_folders_that_hold_erasers_and_no_other(host, hundred, loras):
     from safetensors.torch import save_file
 
