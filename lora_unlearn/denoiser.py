@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from .errors import UnlearnError
 PredictionType = Literal["epsilon", "v_prediction", "flow"]
 CHUNK = 32
 """Prompts that are encoded at once."""
+PLAIN = (torch.float32, torch.bfloat16, torch.float16)
+"""Formats of weights that are what they are, without a quantiser's scales."""
 
 
 class Conditioning:
@@ -205,6 +207,21 @@ def base_hash(denoiser: Denoiser) -> str:
     host that reads a float32 file straight into bfloat16 may round a value to its other neighbour.
     """
     return weights_hash({name: target.weight for name, target in denoiser.linears("cross_kv").items()})
+
+
+def stored_hash(stored: Mapping[str, Any], layers: Mapping[str, Target]) -> str:
+    """The `base_hash` of what a host keeps as the weights of these layers, all rows of each; "" where one is quantised.
+
+    For hosts that keep weights apart while LoRAs are patched in.
+    """
+    if not all(is_plain(kept) for kept in stored.values()):
+        return ""
+    return weights_hash({name: stored[name][target.rows] for name, target in layers.items()})
+
+
+def is_plain(weight: Any) -> bool:
+    """Whether what a host keeps as a layer's weight is that weight: of no quantiser's class or format."""
+    return type(weight) in (Tensor, nn.Parameter) and weight.dtype in PLAIN
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:

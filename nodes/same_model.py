@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ..lora_unlearn import Eraser
-from ..lora_unlearn.denoiser import weights_hash
+from ..lora_unlearn.denoiser import stored_hash
 from ..lora_unlearn.describe import other_base
 from ..lora_unlearn.families import FAMILIES
 from ..lora_unlearn.hosts.layers import choose
 from .families import family_of, linears
-from .weights import PLAIN
 
 
 def others_told(model: Any, erasers: Sequence[Eraser]) -> str:
@@ -34,11 +30,8 @@ def own_hash(model: Any) -> str:
     keys = {module: f"{name}.weight" for name, module in model.model.named_modules()}
     if any(keys[target.linear] in model.patches for target in chosen.values()):
         return ""
-    found: dict[str, Tensor] = {}
+    found = {}
     for name, target in chosen.items():
         backup = model.backup.get(keys[target.linear])  # of another MODEL's patches on the same network
-        stored = target.linear.weight if backup is None else backup.weight
-        if type(stored) not in (Tensor, torch.nn.Parameter) or stored.dtype not in PLAIN:
-            return ""
-        found[name] = stored[target.rows]
-    return weights_hash(found)
+        found[name] = target.linear.weight if backup is None else backup.weight
+    return stored_hash(found, chosen)

@@ -16,9 +16,7 @@ import comfy.ops
 import torch
 from torch import Tensor, nn
 
-from ..lora_unlearn.denoiser import Target
-
-PLAIN = (torch.float32, torch.bfloat16, torch.float16)
+from ..lora_unlearn.denoiser import Target, is_plain
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def applied(model: Any, targets: dict[str, Target]) -> dict[str, Target]:
     def place(target: Target) -> Target:
         own, key = target.linear.weight, keys[target.linear]
         patched_later = key in model.patches and key not in model.backup
-        plain = type(own) in (Tensor, nn.Parameter) and own.dtype in PLAIN and not patched_later
+        plain = is_plain(own) and not patched_later
         return target if plain else AppliedTarget(target.linear, target.rows, model.load_device)
 
     return {name: place(target) for name, target in targets.items()}

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lora_unlearn import UnlearnError
-from lora_unlearn.denoiser import PredictionType, Target
+from lora_unlearn.denoiser import PLAIN, PredictionType, Target
 from lora_unlearn.families import FAMILIES
 
 from . import names, neo
@@ -27,7 +27,6 @@ PREDICTIONS: dict[str, PredictionType] = {
     "v_prediction": "v_prediction",
 }
 """What a U-Net predicts, in the words of the hosts."""
-PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 LOADING = (
     ValueError, OSError, RuntimeError, LookupError, TypeError, AttributeError, ImportError, AssertionError,
     SafetensorError, UnpicklingError,
@@ -126,7 +125,7 @@ def check_trainable(sd_model: Any) -> None:
     """
     family_of(sd_model)
     unet = unet_of(sd_model)
-    odd = next((p.dtype for p in unet.parameters() if p.dtype not in PLAIN_DTYPES), None)
+    odd = next((p.dtype for p in unet.parameters() if p.dtype not in PLAIN), None)
     if odd is not None:
         raise UnlearnError(
             f"The network is kept as {str(odd).removeprefix('torch.')}, which cannot be trained on; load it in 16 or "

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from lora_unlearn import Eraser
-from lora_unlearn.denoiser import Target, weights_hash
+from lora_unlearn.denoiser import Target, stored_hash
 from lora_unlearn.describe import other_base
 from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.layers import choose
@@ -34,11 +31,7 @@ def own_hash(sd_model: Any, chosen: Mapping[str, Target]) -> str:
     patcher = model.patcher_of(sd_model)
     if getattr(patcher, "lora_patches", None) or getattr(patcher, "patches", None):
         return ""
-    weights = {name: _stored(target.linear) for name, target in chosen.items()}
-    if any(type(kept) not in (Tensor, torch.nn.Parameter) or kept.dtype not in model.PLAIN_DTYPES
-           for kept in weights.values()):  # fmt: skip
-        return ""
-    return weights_hash({name: kept[chosen[name].rows] for name, kept in weights.items()})
+    return stored_hash({name: _stored(target.linear) for name, target in chosen.items()}, chosen)
 
 
 def _stored(linear: Any) -> Any:
