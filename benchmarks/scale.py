@@ -1,19 +1,20 @@
 """A hundred erasers: what making them costs, and what they cost while pictures are drawn.
 
-`python -m benchmarks.scale --part made --family sd1` (or sdxl): seconds for lists of 1, 10 and 100 in instant mode, on
-random weights of that model's shapes; reading prompts apart. `--part rivals`: UCE and SPEED there. `--part gates`: of
-asking 1, 10, 100 gates about a prompt. `--part sampling`: drawing under closed erasers beside plain drawing, on the
-demo model. `--part swap`: putting an eraser on and off. `--part family --sizes 10 50 100 --captions FILE`: how often
-any of so many gates opens for other people's captions, on a real text encoder. Seconds are of processor time, on as
-many threads as OMP_NUM_THREADS says.
+`python -m benchmarks.scale --part made --family sd1` (or another): seconds for lists of 1, 10 and 100 in instant mode,
+on random weights of that model's shapes; reading prompts apart; the size of a file and the peak of memory.
+`--part rivals`: UCE and SPEED there. `--part gates`: of asking 1, 10, 100 gates about a prompt. `--part sampling`:
+drawing under closed erasers beside plain drawing, on the demo model. `--part swap`: putting an eraser on and off.
+`--part family --sizes 10 50 100 --captions FILE`: how often any of so many gates opens for other people's captions, on
+a real text encoder. Seconds are of processor time, on as many threads as OMP_NUM_THREADS says.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import resource
+import tempfile
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,19 +24,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Linear
 
 from benchmarks import common
 from benchmarks.encoders import TextOnly
 from benchmarks.hundred import HUNDRED
 from benchmarks.language import LEAST, grouped
+from benchmarks.wide import SHAPES, Wide
 from lora_unlearn import Eraser, denoiser_for, erase
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.bank import Parts, load_bank
 from lora_unlearn.calibrate import text_scores_of_each
 from lora_unlearn.commands.list_work import GROUP
 from lora_unlearn.concept import Concept
-from lora_unlearn.denoiser import Conditioning, Target
 from lora_unlearn.erase import MODES, begin, finish
 from lora_unlearn.gate import Gate, encode_direction, text_score_of_each
 from lora_unlearn.hosts.sampling import erasing
@@ -54,12 +54,6 @@ from lora_unlearn.training.prompts import EDIT_PROMPTS, encode
 from lora_unlearn.training.train import scene_of
 
 SIZES = (1, 10, 100)
-SHAPES = {
-    "sd1": (768, {320: 5, 640: 5, 1280: 6}),
-    "sdxl": (2048, {640: 10, 1280: 60}),
-}
-"""Width of a token, and how many layers of which size read it as values."""
-LENGTH = 77
 
 
 def main() -> None:
@@ -82,60 +76,6 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Wide:
-    """A denoiser of a real model's shapes with random weights, which reads words as random vectors.
-
-    Attributes:
-        reading: seconds of processor time spent on prompts.
-    """
-
-    prediction_type = "epsilon"
-
-    def __init__(self, family: str) -> None:
-        self.family, generator = family, torch.Generator().manual_seed(0)
-        self.width, layers = SHAPES[family]
-        self.layers = {}
-        for number, out in enumerate(out for out, count in layers.items() for _ in range(count)):
-            linear = Linear(self.width, out, bias=False)
-            linear.weight.data = torch.randn(out, self.width, generator=generator) / self.width**0.5
-            self.layers[f"layer{number}.attn2.to_v"] = Target(linear)
-        self.ends = torch.randn(LENGTH, self.width, generator=generator)
-        self.out = torch.randn(self.width, 4 * 64, generator=generator)
-        self.reading = 0.0
-
-    def encode(self, prompts: Sequence[str]) -> Conditioning:
-        """A vector for each word, and the end of the text, which knows them all, up to the last place."""
-        started = time.process_time()
-        rows = self.ends.repeat(len(prompts), 1, 1)
-        for row, prompt in zip(rows, prompts, strict=True):
-            words = prompt.lower().replace(",", " ").split()[: LENGTH - 1] or ["."]
-            vectors = torch.stack([self.word(word) for word in words])
-            row += 0.5 * vectors.mean(0)
-            row[1 : len(words) + 1] += vectors
-        self.reading += time.process_time() - started
-        return Conditioning({"text": rows})
-
-    def word(self, word: str) -> Tensor:
-        """A word's vector."""
-        return torch.randn(self.width, generator=torch.Generator().manual_seed(zlib.crc32(word.encode())))
-
-    def predict(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
-        """What hangs on the prompt, and costs nothing."""
-        return (conditioning.tensors["text"].mean(1) @ self.out).view(-1, 4, 8, 8)
-
-    def sigmas(self, steps: int) -> Tensor:
-        """Some."""
-        return torch.linspace(10, 0, steps + 1)
-
-    def initial_noise(self, count: int, generator: torch.Generator) -> Tensor:
-        """Some."""
-        return torch.randn(count, 4, 8, 8, generator=generator)
-
-    def linears(self, selector: str = "cross_kv") -> dict[str, Target]:
-        """The layers."""
-        return self.layers
-
-
 def made(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds of instant mode for lists of some sizes."""
     bank, rows = load_bank(options.family), []
@@ -155,9 +95,21 @@ def made(options: argparse.Namespace) -> list[dict[str, Any]]:
             timed(spent, "together", inner, lambda: bounded_together(denoiser, adapters, bank, USUAL))  # noqa: B023
         whole = time.process_time() - started
         found = {**spent, "all but reading": whole - inner.reading, "reading": inner.reading}
-        rows.append({"erasers": size} | {name: round(seconds, 2) for name, seconds in found.items()})
+        found |= {"MB a file": saved(adapters[0]) / 1e6, "GiB at most": most_memory() / 2**30}
+        rows.append({"erasers": size} | {name: round(figure, 2) for name, figure in found.items()})
         print(rows[-1], flush=True)
     return rows
+
+
+def saved(adapter: Adapter) -> int:
+    """Bytes of an eraser's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return adapter.save(Path(folder) / "eraser.safetensors").stat().st_size
+
+
+def most_memory() -> int:
+    """The most bytes of main memory that this process has had, as Linux counts them, its libraries included."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def timed(spent: dict[str, float], name: str, inner: Wide, work: Callable[[], Any]) -> Any:
@@ -170,7 +122,7 @@ def timed(spent: dict[str, float], name: str, inner: Wide, work: Callable[[], An
 
 def gates(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Milliseconds of asking gates about two prompts, as a run with classifier-free guidance does once."""
-    width, rows = SHAPES[options.family][0], []
+    width, rows = SHAPES[options.family].width, []
     prompt = Wide(options.family).encode(["a house by the sea", "two people on a bench"])
     for size in options.sizes:
         directions = torch.randn(size, width, generator=torch.Generator().manual_seed(0))
@@ -261,15 +213,16 @@ def family(options: argparse.Namespace) -> list[dict[str, Any]]:
     """
     denoiser, bank = Reader("minilm"), load_bank("sd1")
     captions = options.captions.read_text(encoding="utf-8").splitlines()
-    adapters = {name: heard_alone(denoiser, Concept(name), bank) for name in HUNDRED}
+    lists = [spread(list(HUNDRED), size) for size in options.sizes]
+    asked = dict.fromkeys(name for names in lists for name in names)
+    adapters = {name: heard_alone(denoiser, Concept(name), bank) for name in asked}
     rows = []
-    for size in options.sizes:
-        names = spread(list(HUNDRED), size)
+    for names in lists:
         chosen = [adapters[name] for name in names]
         together = bounded_together(denoiser, chosen, bank, USUAL).gates
         for bound, found in (("each", [own.gate for own in chosen]), ("together", together)):
             opened = dict(zip(names, opens(denoiser, found, captions), strict=True))
-            rows.append({"erasers": size, "bound": bound} | rates(opened, captions) | sentences_heard(found))
+            rows.append({"erasers": len(names), "bound": bound} | rates(opened, captions) | sentences_heard(found))
             print(rows[-1], flush=True)
     return rows
 
