@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lora_unlearn import Concept
-from lora_unlearn.denoiser import weights_hash
+from lora_unlearn.denoiser import Target, stored_hash, weights_hash
 from lora_unlearn.erase import fitting
 from lora_unlearn.order import Order
 from lora_unlearn.training.methods import METHODS
@@ -51,3 +51,16 @@ def test_a_checkpoint_has_one_name_in_every_precision(size):
     stored = weight.half()
     assert weights_hash({"to_k": stored}) == weights_hash({"to_k": stored.bfloat16()})
     assert weights_hash({"to_k": weight}) != weights_hash({"to_k": weight + size / 100})
+
+
+def test_weights_that_a_host_keeps_apart_tell_the_checkpoint_unless_one_is_quantised():
+    """Of a fused layer the rows that count are those of the part."""
+    import torch
+
+    fused = torch.nn.Linear(8, 6, bias=False)
+    layers = {"to_k": Target(fused, slice(0, 3)), "to_v": Target(fused, slice(3, 6))}
+    kept = torch.randn(6, 8)
+    apart = {"to_k": kept[:3], "to_v": kept[3:]}
+    assert stored_hash(dict.fromkeys(layers, kept), layers) == weights_hash(apart)
+    assert stored_hash({"to_k": kept, "to_v": kept.to(torch.float8_e4m3fn)}, layers) == ""
+    assert stored_hash({"to_k": kept, "to_v": None}, layers) == ""
