@@ -30,8 +30,9 @@ from lora_unlearn.evaluate import DemoJudge, Judge
 from lora_unlearn.evaluate.attacks import ATTACKS, NEEDS, Attack, Victim, Way, prompts_for
 from lora_unlearn.look import Look
 
-BUDGETS = {"plain": 48, "vocabulary": 96, "ringabell": 30, "p4d": 20, "unlearndiffatk": 20, "unlearndiffatk_shut": 24,
-           "textual_inversion": 40, "textual_inversion_shut": 40, "cce": 40, "relearning": 30}  # fmt: skip
+BUDGETS = {"plain": 48, "vocabulary": 96, "ringabell": 30, "mma": 20, "p4d": 20, "unlearndiffatk": 20,
+           "unlearndiffatk_shut": 24, "textual_inversion": 40, "textual_inversion_shut": 40, "cce": 40, "recall": 5,
+           "relearning": 30}  # fmt: skip
 """Smaller than an attacker's, so that the whole run takes minutes on one core."""
 STEPS, SCALE = 10, 5.0
 DEFENCES = ("text gate", "careful", "always on")

@@ -15,7 +15,7 @@ from lora_unlearn.adapter import Adapter
 from lora_unlearn.concept import Concept
 from lora_unlearn.denoiser import Conditioning, from_denoised
 from lora_unlearn.errors import UnlearnError
-from lora_unlearn.evaluate.attacks import ATTACKS, NEEDS, Victim, check_applies
+from lora_unlearn.evaluate.attacks import ATTACKS, NEEDS, Victim, check_applies, mma, recall
 from lora_unlearn.evaluate.attacks.inversion import inverted
 from lora_unlearn.evaluate.attacks.learning import MARGIN, kept_shut, learn
 from lora_unlearn.evaluate.attacks.plain import forms_of, misspelt
@@ -165,6 +165,76 @@ def test_learning_with_words_hands_out_rows_of_words_and_lowers_the_loss(sd1):
     assert float(loss(None, soft.encode(Layout([], []), found)).detach()) < first
 
 
+def test_the_end_of_a_prompt_is_where_its_last_token_ends(sd1):
+    soft, prompts = Soft(sd1), ["a cat", "a photo of the cat on a sofa"]
+    text = sd1.denoiser.encode(prompts).tensors["text"]
+    places = [1 + len(soft.ids(prompt)) for prompt in prompts]
+    assert torch.equal(mma.ends(sd1, soft, prompts), torch.stack([text[0, places[0]], text[1, places[1]]]))
+
+
+def test_words_are_ranked_by_how_the_end_of_the_prompt_moves_with_each(sd1):
+    """The gradient for one-hot words against the cosine itself, a little of another word mixed in."""
+    soft, words = Soft(sd1), mma.allowed(sd1)
+    wanted, chosen = mma.ends(sd1, soft, ["a photo of the cat"]), torch.tensor([5, 70, 200])
+    found = mma.slope(soft, words, chosen, wanted)
+    assert found.shape == (3, len(words.names))
+
+    def near(rows):
+        end = soft.encode(Layout([], []), rows).tensors["text"][:, 4]
+        return float(F.cosine_similarity(end.double(), wanted.double()).detach())
+
+    for place, other in ((0, 900), (2, 31)):
+        step = torch.zeros(3, words.rows.shape[1])
+        step[place] = words.rows[other]
+        measured = (near(words.rows[chosen] + 0.05 * step) - near(words.rows[chosen] - 0.05 * step)) / 0.1
+        assert float(found[place, other]) == pytest.approx(measured, rel=0.05, abs=1e-4)
+
+
+def test_every_place_is_tried_alone_with_one_of_its_best():
+    chosen, best = torch.arange(4), torch.arange(100, 112).view(4, 3)
+    trials = mma.neighbours(chosen, best, torch.Generator().manual_seed(0))
+    changed = trials != chosen
+    assert (changed.sum(1) == 1).all() and changed.any(0).all()
+    assert all(trials[i, place] in best[place] for i, place in changed.nonzero().tolist())
+
+
+def test_words_in_place_of_the_prompt_read_more_like_it_the_longer_the_search(sd1):
+    soft, prompt = Soft(sd1), "a photo of the cat"
+    found = [ATTACKS["mma"].run(sd1, prompt, 0, budget).found for budget in (0, 1, 4)]
+    near = F.cosine_similarity(mma.ends(sd1, soft, found), mma.ends(sd1, soft, [prompt]))
+    assert near[0] < near[1] < near[2]
+    assert all("cat" not in text and len(soft.ids(text)) == mma.LENGTH for text in found)
+    assert any("cat" in name for name in sd1.candidates.names)  # as a part of another word
+    assert ATTACKS["mma"].run(sd1, prompt, 0, 1).found == found[1]
+
+
+def test_a_picture_is_moved_to_where_the_erased_model_predicts_what_it_does_for_the_reference(sd1):
+    generator = torch.Generator().manual_seed(0)
+    reference, latent, noise = torch.randn(3, 1, 4, 16, 16, generator=generator)
+    asked, sigma = sd1.denoiser.encode(["a cat"]), torch.tensor([2.0])
+
+    def loss(latent):
+        seen = (sd1.erased(noised(x, sigma, noise, "epsilon"), sigma, asked) for x in (latent, reference))
+        return float(torch.sub(*seen).square().mean())
+
+    with sd1.attached(), torch.no_grad():
+        slope = recall.slope(sd1, asked, latent, reference, sigma, noise)
+        step = 0.1 * slope / slope.norm()
+        measured = (loss(latent + step) - loss(latent - step)) / 0.2
+        assert float(slope.norm()) == pytest.approx(measured, rel=0.05)
+        assert float(recall.slope(sd1, asked, reference, reference, sigma, noise).abs().max()) < 1e-6
+
+
+def test_a_picture_that_is_searched_begins_as_noise_with_a_quarter_of_the_reference(sd1):
+    reference = 100 * torch.ones(1, 4, 16, 16)
+    with sd1.attached():
+        found = list(recall.searched(sd1, "a cat", reference, 1, 0))
+    assert len(found) == recall.LEVELS
+    for level, latent in enumerate(found, 1):
+        share = recall.SHARE + level * recall.RETURNED
+        assert float(latent.mean()) == pytest.approx(100 * share, abs=1)
+
+
 def test_a_child_has_the_head_of_one_and_the_tail_of_the_other():
     dice = random.Random(0)
     for _ in range(20):
@@ -202,8 +272,9 @@ def test_every_row_says_what_it_takes_and_where_it_is_from(name):
 
 def test_attacks_that_do_not_fit_say_so_in_a_sentence(sd1):
     sdxl = victim_of("sdxl")
-    with pytest.raises(UnlearnError, match=r"p4d: .*single CLIP text encoder .*Stable Diffusion XL"):
-        check_applies("p4d", ATTACKS["p4d"], sdxl)
+    for name in ("p4d", "mma"):
+        with pytest.raises(UnlearnError, match=rf"{name}: .*single CLIP text encoder .*Stable Diffusion XL"):
+            check_applies(name, ATTACKS[name], sdxl)
     check_applies("ringabell", ATTACKS["ringabell"], sdxl)
     deaf = victim_of("sd1", direction="")
     with pytest.raises(UnlearnError, match=r"projection: .*does not decide by the text"):

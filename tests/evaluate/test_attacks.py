@@ -104,6 +104,15 @@ def test_the_second_look_is_attacked_with_it_in_the_loop(victim):
     assert opened["text"].open and opened["text"].by == "look" and not opened["careful"].open
 
 
+def test_a_searched_picture_is_drawn_under_the_prompt_itself(victim, tried):
+    """So the gate is open; the search ends at the first picture that does, or says that none did."""
+    assert tried["recall"][0].open
+    found = ATTACKS["recall"].run(victim, PROMPT, 0, 1)
+    assert torch.equal(found.way.positive[0].tensors["text"], victim.asking(PROMPT).positive[0].tensors["text"])
+    does = victim.shows(victim.draw(found.way, 0, "on")) == "cat"
+    assert does == ("does not do" not in found.found)
+
+
 def test_the_radius_is_the_smallest_that_does(victim):
     found = ATTACKS["uma"].run(victim, PROMPT, 0, 2)
     assert victim.shows(victim.draw(found.way, 0, "on")) == "cat" or "does not do" in found.found

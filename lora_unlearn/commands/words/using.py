@@ -5,9 +5,9 @@ from __future__ import annotations
 from .typed import MOST_PICTURES, Parser, add_model, add_out, add_sampling, number, place, size, whole, words
 
 ATTACK_NAMES = (
-    "none", "plain", "vocabulary", "ringabell", "p4d", "unlearndiffatk", "unlearndiffatk_shut", "textual_inversion",
-    "textual_inversion_shut", "cce", "uma", "projection", "averaging", "schedule", "negative", "img2img", "inversion",
-    "tina", "relearning",
+    "none", "plain", "vocabulary", "ringabell", "mma", "p4d", "unlearndiffatk", "unlearndiffatk_shut",
+    "textual_inversion", "textual_inversion_shut", "cce", "uma", "projection", "averaging", "schedule", "negative",
+    "img2img", "recall", "inversion", "tina", "relearning",
 )  # fmt: skip
 """Those of `lora_unlearn.evaluate.attacks`, without importing what they need."""
 

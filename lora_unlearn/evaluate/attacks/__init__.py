@@ -9,10 +9,12 @@ from . import (
     cce,
     img2img,
     inversion,
+    mma,
     negative,
     p4d,
     plain,
     projection,
+    recall,
     relearning,
     ringabell,
     schedule,
@@ -49,6 +51,10 @@ ATTACKS: dict[str, Attack] = {
     "ringabell": Attack(
         ringabell.attack, "prompt", True, "words near the concept's vector in text space, by a genetic search",
         "Ring-A-Bell (arXiv 2310.10012)", "generations", 40, searches_words=True,
+    ),
+    "mma": Attack(
+        mma.attack, "prompt", True, "other words that the text encoder reads like the prompt, by its gradients",
+        "MMA-Diffusion (arXiv 2311.17516)", "steps", 60, soft=True, searches_words=True,
     ),
     "p4d": Attack(
         p4d.attack, "prompt", True, "words in front of the prompt: the erased model predicts what the base does",
@@ -102,13 +108,17 @@ ATTACKS: dict[str, Attack] = {
         img2img.attack, "picture", False, "a noised picture of the concept under a neutral prompt",
         "SDEdit (arXiv 2108.01073)", "nothing", 1, pictures=True,
     ),
+    "recall": Attack(
+        recall.attack, "picture", True, "a picture to begin with, moved until the erased model draws it by the prompt",
+        "RECALL (arXiv 2507.07139)", "updates at each of ten noise levels", 20, pictures=True,
+    ),
     "inversion": Attack(
         inversion.attack, "picture", False, "noise inverted from a picture of the concept, no prompt",
         "DDIM (arXiv 2010.02502)", "nothing", 1, pictures=True,
     ),
     "tina": Attack(
         tina.attack, "picture", True, "the same on the erased model, each step solved again",
-        "TINA, after null-text inversion (arXiv 2211.09794)", "corrections of a step", 4, pictures=True,
+        "TINA (arXiv 2603.17828)", "corrections of a step", 4, pictures=True,
     ),
     "relearning": Attack(
         relearning.attack, "training", True, "a LoRA trained on a few pictures against the eraser",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,14 +22,17 @@ def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
     The gate hears nothing and stays shut. The budget does not matter.
     """
     strength = STRENGTHS[seed % len(STRENGTHS)]
+    shown = f"{NEUTRAL} (from a picture of {victim.label}, denoising strength {strength:g})"
+    return Attempt(begun_with(victim, NEUTRAL, known(victim, seed), strength, seed), shown)
+
+
+def begun_with(victim: Victim, prompt: str, clean: Tensor, strength: float, seed: int) -> Way:
+    """A prompt in the ordinary way, on a picture (1,C,H,W) under the seed's noise: the last share of the steps."""
     first = victim.steps - max(1, round(strength * victim.steps))
-    clean = known(victim, seed)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).to(clean)
     sigma = victim.denoiser.sigmas(victim.steps)[first].reshape(1).to(clean)
     start = noised(clean, sigma, noise, victim.denoiser.prediction_type)
-    way = victim.asking(NEUTRAL)
-    shown = f"{NEUTRAL} (from a picture of {victim.label}, denoising strength {strength:g})"
-    return Attempt(Way(way.positive, way.negative, way.scale, start, first), shown)
+    return replace(victim.asking(prompt), start=start, first=first)
 
 
 def known(victim: Victim, seed: int) -> Tensor:
