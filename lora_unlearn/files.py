@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from PIL import Image, PngImagePlugin
 from safetensors import SafetensorError, safe_open
@@ -173,14 +174,20 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_image(path: str | Path, image: Image.Image) -> None:
+def write_image(path: str | Path, image: Image.Image, more: Mapping[str, str] = MappingProxyType({})) -> None:
     """Write a PNG file that says who made it in one step, like `write_safetensors`.
+
+    Args:
+        path: the file; an older one is replaced.
+        image: the picture.
+        more: further text to stand in it, by name.
 
     Raises:
         UnlearnError: if the place is not writable or full; an older file is then left as it was.
     """
     made = PngImagePlugin.PngInfo()
-    made.add_text("Software", MADE_BY)
+    for name, text in {"Software": MADE_BY, **more}.items():
+        made.add_text(name, text)
     with _replacing(Path(path)) as temporary:
         image.save(temporary, format="PNG", pnginfo=made)
 

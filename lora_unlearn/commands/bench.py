@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..bank import read_bank
 from ..concept import is_style
 from ..demo.words import STYLES
+from ..denoiser import base_hash
 from ..errors import UnlearnError
 from ..evaluate import CLASSES, ClipJudge, DemoJudge, Saving
 from ..evaluate.judge import Judge
+from ..evaluate.kept import UNFINISHED, Kept
 from ..evaluate.prompts import HELD_OUT
 from ..evaluate.protocols import Bench, implicit
 from ..evaluate.protocols.canvas import SEEDS
@@ -19,6 +22,7 @@ from ..guidance import Eraser
 from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Sampling
 from ..opened import folder_members
+from ..version import __version__
 from .console import Bars
 from .models import open_eraser, open_model, split_strength, usual_guidance
 
@@ -59,6 +63,14 @@ def open_bench(args: argparse.Namespace, shown: Bars) -> Bench:
         styles=split(args.styles),
         seeds=SEEDS if args.layout else (),
     )
+
+
+def keeping(args: argparse.Namespace, bench: Bench, folder: Path) -> Kept:
+    """The pictures of an earlier run of the same command into the same folder, to be gone on with."""
+    free = ("out", "overwrite", "debug")
+    options = {name: str(value) for name, value in vars(args).items() if name not in free}
+    settings = {**options, "base": base_hash(bench.denoiser), "version": __version__}
+    return Kept(folder / UNFINISHED, settings, args.overwrite)
 
 
 def open_erasers(args: argparse.Namespace, denoiser: Any) -> list[Eraser]:

@@ -15,7 +15,7 @@ from ..evaluate.protocols import PROTOCOLS, ask, measure, pictures
 from ..report.compare import write_comparison
 from ..strict import read_json
 from ..written import Written, check_replaceable
-from .bench import open_bench
+from .bench import keeping, open_bench
 from .console import bars, quiet, say
 from .models import open_eraser, output_folder, split_strength
 from .signals import INTERRUPTED
@@ -30,12 +30,13 @@ def run(args: argparse.Namespace, names: Sequence[str]) -> int:
     check_replaceable(folder / "report.html", Written("page"), args.overwrite)
     with quiet(), bars() as shown:
         bench = open_bench(args, shown)
+        bench.kept = keeping(args, bench, folder)
         benches = [bench, replace(bench, erasers=[open_eraser(args.against, bench.denoiser)])]
         check_comparable(*(each.eraser.adapter for each in benches))
         asked = ask(bench, names)
         drawn = sum(pictures(each, asked) for each in benches)
         if drawn:
-            say(f"{drawn} pictures of {args.steps} steps at most are to be drawn and judged.")
+            say(f"{drawn} pictures of {args.steps} steps at most are to be drawn and judged{bench.kept.said}.")
         found = [measure(bench, asked)]
         found.append(measure(benches[1], {name: asked[name] for name in found[0]}))
         rows, files = compare(*found), [split_strength(text)[0].name for text in (args.adapter[0], args.against)]
@@ -44,8 +45,10 @@ def run(args: argparse.Namespace, names: Sequence[str]) -> int:
         say(line)
     say(f"report.html and report.json are in {folder}.")
     finished = all(name in each and not each[name].unfinished for each in found for name in names)
-    if not finished:
-        say("Interrupted: the report holds what both were measured by until then.")
+    if finished:
+        bench.kept.clear()
+    else:
+        say("Interrupted: the report holds what both were measured by until then; the same command goes on.")
     return 0 if finished else INTERRUPTED
 
 

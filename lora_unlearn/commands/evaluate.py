@@ -15,7 +15,7 @@ from ..options import chosen
 from ..report import write_measured
 from ..written import Written, check_replaceable
 from . import comparison
-from .bench import open_bench
+from .bench import keeping, open_bench
 from .console import bars, quiet, say
 from .models import output_folder
 from .signals import INTERRUPTED
@@ -34,14 +34,18 @@ def run(args: argparse.Namespace) -> int:
         bench = open_bench(args, shown)
         check_replaceable(folder / "report.json", Written("report", bench.concept), args.overwrite)
         asked = ask(bench, names)
+        bench.kept = keeping(args, bench, folder)
         if args.layout:
-            bench.each = Layout(folder / "canvas", asked["canvas"].concept, args.overwrite)
+            bench.each = Layout(folder / "canvas", asked["canvas"].concept, args.overwrite or bench.kept.count > 0)
         drawn, advice = pictures(bench, asked), "" if args.quick else " (--quick draws about a tenth)"
         if drawn:
-            say(f"{drawn} pictures of {args.steps} steps are to be drawn and judged{advice}.")
+            say(f"{drawn} pictures of {args.steps} steps are to be drawn and judged{advice}{bench.kept.said}.")
         found = measure(bench, asked)
         write_measured(bench, found, folder)
-    return tell(found, names, folder)
+    unfinished = [name for name in names if name not in found or found[name].unfinished]
+    if not unfinished:
+        bench.kept.clear()
+    return tell(found, unfinished, folder)
 
 
 def named(text: str) -> list[str]:
@@ -77,14 +81,16 @@ def check_options(args: argparse.Namespace, names: list[str]) -> None:
             )
 
 
-def tell(found: Mapping[str, Measured], names: list[str], folder: Path) -> int:
+def tell(found: Mapping[str, Measured], unfinished: list[str], folder: Path) -> int:
     """Say the first figures of what was measured, and where all of them are; returns the exit code."""
     for name, measured in found.items():
         for line in lines(measured.figures) if name == "unguide" else protocol_lines(name, measured.figures):
             say(line)
-    unfinished = [name for name in names if name not in found or found[name].unfinished]
     if unfinished:
-        say(f"Interrupted before the end of {', '.join(unfinished)}; the report holds what was drawn until then.")
+        say(
+            f"Interrupted before the end of {', '.join(unfinished)}; the report holds what was drawn until then. The "
+            "same command goes on."
+        )
     say(f"report.html and report.json are in {folder}.")
     return INTERRUPTED if unfinished else 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling, generate
 from ..look import decide_prompts
 from .judge import Judge, Verdict
+from .kept import Kept, eraser_digest
 from .prompts import EXTRA, MANY, Prompt, Protocol
 from .record import Shot, View, view
 
@@ -117,6 +118,12 @@ def plain_lora(pipe: Any, adapter: Adapter) -> Iterator[None]:
         yield
 
 
+def counted(pipe: Any, picture: Picture) -> Picture:
+    """A picture with the network evaluations of an ordinary run, where nothing counted them."""
+    plain = len(pipe.scheduler.timesteps) * (1.0 + bool(getattr(pipe, "do_classifier_free_guidance", 0)))
+    return replace(picture, evaluations=plain) if picture.evaluations is None else picture
+
+
 @dataclass
 class Studio:
     """Draws batches and has them judged.
@@ -126,6 +133,8 @@ class Studio:
         shown: seeds whose pictures are kept for the report.
         album: what was drawn without the eraser.
         each: called with every picture under the eraser.
+        kept: pictures of an earlier, unfinished run.
+        spared: seconds that pictures took which were found there.
     """
 
     pipe: Any
@@ -135,6 +144,8 @@ class Studio:
     shown: Sequence[int]
     album: Album
     each: Callable[[Job, Picture], None] = lambda job, picture: None
+    kept: Kept | None = None
+    spared: float = 0.0
 
     def shoot(self, batch: list[Job]) -> list[Shot]:
         """One batch, drawn up to three times from the same seeds.
@@ -142,14 +153,11 @@ class Studio:
         Where bytes are to be compared, the picture without the eraser is drawn in the same batch.
         """
         base = self.base(batch, fresh=batch[0].gated and batch[0].shut)
-        plain = len(self.pipe.scheduler.timesteps) * (1.0 + bool(getattr(self.pipe, "do_classifier_free_guidance", 0)))
         gated = self.draw(batch, [self.eraser]) if batch[0].gated else None
-        exported = None
-        if batch[0].exported:
-            with plain_lora(self.pipe, self.eraser.adapter):
-                exported = self.draw(batch)
+        exported = self.draw(batch, [self.eraser], plain=True) if batch[0].exported else None
+        self.flush()
         return [
-            self._shot(job, base[i], gated[i] if gated else None, exported[i] if exported else None, plain)
+            self._shot(job, base[i], gated[i] if gated else None, exported[i] if exported else None)
             for i, job in enumerate(batch)
         ]
 
@@ -161,12 +169,28 @@ class Studio:
             self.album.keep(batch, known)
         return known
 
-    def draw(self, batch: list[Job], erasers: Sequence[Eraser] = ()) -> list[tuple[Picture, Verdict]]:
-        """The pictures of a batch under some erasers, with the judge's verdict on each."""
+    def draw(
+        self, batch: list[Job], erasers: Sequence[Eraser] = (), plain: bool = False
+    ) -> list[tuple[Picture, Verdict]]:
+        """The pictures of a batch under some erasers, with the judge's verdict on each; `plain`: under `plain_lora`."""
         texts, seeds = [job.prompt.text for job in batch], [job.seed for job in batch]
-        pictures = generate(self.pipe, texts, seeds, self.sampling, erasers)
+        way = [plain, *map(eraser_digest, erasers)] if self.kept else []
+        pictures = self.kept.find(way, texts, seeds) if self.kept else None
+        if pictures is not None:
+            self.spared += sum(picture.seconds for picture in pictures)
+        else:
+            with plain_lora(self.pipe, erasers[0].adapter) if plain else nullcontext():
+                pictures = generate(self.pipe, texts, seeds, self.sampling, [] if plain else erasers)
+            pictures = [counted(self.pipe, picture) for picture in pictures]
+            if self.kept:
+                self.kept.keep(way, pictures)
         verdict = self.judge.verdict([picture.image for picture in pictures])
         return [(picture, verdict.row(i)) for i, picture in enumerate(pictures)]
+
+    def flush(self) -> None:
+        """Keep what was drawn since the last time."""
+        if self.kept:
+            self.kept.flush()
 
     def _shot(
         self,
@@ -174,7 +198,6 @@ class Studio:
         base: tuple[Picture, Verdict],
         gated: tuple[Picture, Verdict] | None,
         exported: tuple[Picture, Verdict] | None,
-        plain: float,
     ) -> Shot:
         def seen(page: tuple[Picture, Verdict]) -> View:
             return view(page[0].image, page[1], base[0].image, base[1], job.seed in self.shown)
@@ -188,8 +211,8 @@ class Studio:
             seen(after),
             seen(exported) if exported else None,
             after[0].decisions[0] if after[0].decisions else Decision(False, by="mode"),
-            plain if after[0].evaluations is None else after[0].evaluations,
-            plain,
+            after[0].evaluations or 0.0,
+            base[0].evaluations or 0.0,
             after[0].seconds,
             base[0].seconds,
             compared=gated is not None,

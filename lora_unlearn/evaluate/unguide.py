@@ -15,6 +15,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.generate import Picture, Sampling
 from .drawing import NOTHING, SHOWN, Album, Job, Saving, Studio, batches, plan
 from .judge import Judge
+from .kept import Kept
 from .prompts import Protocol
 from .record import Evaluation, Shot
 from .summary import summarise
@@ -33,6 +34,7 @@ class Options:
         count: from the pictures to the figures.
         partial: whether an interrupt ends the drawing and what there is gets counted.
         training_seconds: of the eraser, if known.
+        kept: pictures of an earlier, unfinished run, which are not drawn again.
     """
 
     seeds: Sequence[int]
@@ -41,6 +43,7 @@ class Options:
     count: Callable[[Evaluation], dict[str, Any]] = summarise
     partial: bool = False
     training_seconds: float | None = None
+    kept: Kept | None = None
 
 
 def evaluate(
@@ -107,7 +110,7 @@ def measure(
     if not seeds:
         raise UnlearnError(f"An evaluation needs at least 1 picture of each prompt, got {len(seeds)}.")
     album = Album() if album is None else album
-    studio = Studio(pipe, eraser, judge, options.sampling, seeds[:SHOWN], album, each)
+    studio = Studio(pipe, eraser, judge, options.sampling, seeds[:SHOWN], album, each, options.kept)
     jobs = plan(pipe, eraser, protocol, seeds, options.saving)
     try:
         for batch in batches(jobs, options.sampling.batch):
@@ -120,7 +123,7 @@ def measure(
     shots.sort(key=lambda shot: (order[shot.prompt.text], shot.seed))
     evaluation = Evaluation(
         eraser, protocol, options.sampling, judge.name, judge.labels, seeds, base_hash(denoiser_for(pipe)), shots,
-        time.perf_counter() - started, options.training_seconds, options.saving, styles=judge.styles,
+        time.perf_counter() - started + studio.spared, options.training_seconds, options.saving, styles=judge.styles,
         unfinished=len(shots) < len(jobs),
     )  # fmt: skip
     evaluation.figures = options.count(evaluation)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 
 import pytest
+from processes import interrupt, start, wait_for
 
 from lora_unlearn.concept import Concept
 from lora_unlearn.evaluate.protocols import PROTOCOLS
@@ -58,6 +60,30 @@ def test_a_folder_of_erasers_is_a_sequence(run, model, eraser, dog, tmp_path):
     assert code == 0 and "sequence, 1 on: " in out and "sequence, 2 on: " in out
     report = json.loads((tmp_path / "out" / "report.json").read_text())["protocols"]["sequence"]
     assert report["order"] == ["cat", "dog"] and list(report["sizes"]) == ["1", "2"]
+
+
+def without_seconds(figures):
+    """A report without what the clock says."""
+    if isinstance(figures, dict):
+        return {key: without_seconds(value) for key, value in figures.items() if "seconds" not in key}
+    return figures
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_evaluation_goes_on_where_it_was_stopped(run, model, eraser, tmp_path, number):
+    some = ("--batch", 2, "--guidance-scale", 1, "--paraphrases", 0)
+    process = start(*words(model, eraser, tmp_path / "stopped", *some))
+    wait_for(tmp_path / "stopped" / "unfinished", process)
+    code, out, _ = interrupt(process, number)
+    assert code == -number or (code == 130 and "The same command goes on." in out)
+    assert list((tmp_path / "stopped" / "unfinished").glob("*.png"))
+    code, out, err = run(*words(model, eraser, tmp_path / "stopped", *some))
+    assert (code, err) == (0, "") and "of them are there from before" in out
+    assert not (tmp_path / "stopped" / "unfinished").exists()
+    assert run(*words(model, eraser, tmp_path / "whole", *some))[0] == 0
+    first, second = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("stopped", "whole"))
+    assert without_seconds(first) == without_seconds(second)
 
 
 def test_two_erasers_side_by_side(run, model, eraser, other, tmp_path):

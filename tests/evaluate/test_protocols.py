@@ -21,6 +21,7 @@ from lora_unlearn.demo.networks import new_tokenizer
 from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.errors import UnlearnError
 from lora_unlearn.evaluate import CLASSES, ClipJudge, DemoJudge, Saving, unguide_protocol
+from lora_unlearn.evaluate.kept import Kept
 from lora_unlearn.evaluate.layout import Layout
 from lora_unlearn.evaluate.prompts import Prompt
 from lora_unlearn.evaluate.protocols import PROTOCOLS, Bench, ask, implicit, measure, pictures
@@ -120,6 +121,56 @@ def test_an_interrupt_keeps_what_was_drawn(bench):
     assert list(found) == ["canvas"] and found["canvas"].unfinished
     assert len(found["canvas"].evaluation.shots) == 2
     assert found["canvas"].figures["ua"]["gated"]["pictures"] + found["canvas"].figures["ira"]["gated"]["pictures"] == 2
+
+
+def without_seconds(figures):
+    """Figures without those of the clock."""
+    if isinstance(figures, dict):
+        return {key: without_seconds(value) for key, value in figures.items() if "seconds" not in key}
+    return figures
+
+
+def test_an_evaluation_goes_on_with_the_pictures_that_an_interrupt_left(bench, tmp_path):
+    """The report is the one of a run without a stop; what is there is not drawn again, unless settings differ."""
+
+    def stop(stage, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    bench.sampling = replace(bench.sampling, batch=2, steps=2)
+    whole = measured(bench, "canvas")
+    stopped = replace(bench, album={}, report=stop, kept=Kept(tmp_path / "kept", {"steps": 2}))
+    assert measured(stopped, "canvas").unfinished
+    drawn = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
+    assert len(drawn) == 2 * 3
+
+    again = replace(bench, album={}, kept=Kept(tmp_path / "kept", {"steps": 2}))
+    assert again.kept.count == 6 and "6 of them are there from before" in again.kept.said
+    found = measured(again, "canvas")
+    assert without_seconds(found.figures) == without_seconds(whole.figures)
+    for shot, other in zip(found.evaluation.shots, whole.evaluation.shots, strict=True):
+        assert shot.gated.image.tobytes() == other.gated.image.tobytes() and shot.decision == other.decision
+        assert (shot.evaluations, shot.plain_evaluations) == (other.evaluations, other.plain_evaluations)
+    assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
+    assert len(list((tmp_path / "kept").iterdir())) == 4 * 3
+
+    (tmp_path / "kept" / "mine.png").write_bytes(b"not a picture of an evaluation")
+    assert Kept(tmp_path / "kept", {"steps": 3}).count == 0
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["mine.png"]
+
+
+def test_a_picture_of_another_eraser_or_one_that_is_damaged_is_drawn_again(bench, tmp_path):
+    bench.sampling, bench.kept = replace(bench.sampling, steps=1), Kept(tmp_path, {})
+    measured(bench, "canvas")
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    other = replace(bench.eraser, strength=0.5)
+    measured(replace(bench, erasers=[other], album={}), "canvas")
+    more = [path for path in tmp_path.iterdir() if path not in kept]
+    assert len(kept) == 3 * 4 and len(more) == 2 * 4
+    first = min(kept)
+    first.write_bytes(kept[first][:100])
+    measured(replace(bench, album={}), "canvas")
+    assert first.read_bytes()[:100] == kept[first][:100] and len(first.read_bytes()) > 100
 
 
 def test_the_gate_is_asked_by_text_alone(bench):

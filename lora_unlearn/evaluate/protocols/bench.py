@@ -16,6 +16,7 @@ from ...hosts.generate import Picture, Sampling
 from ..counting import style_of
 from ..drawing import NOTHING, Album, Job, Saving
 from ..judge import ClipJudge, Judge
+from ..kept import Kept
 from ..prompts import CLASSES, HELD_OUT, Kind, Protocol
 from ..record import Evaluation
 from ..unguide import Options, measure
@@ -48,6 +49,7 @@ class Bench:
         things, styles: what `canvas` crosses; default: what the judge knows, or UnlearnCanvas' own.
         seeds: those of every prompt's pictures, as many as `count` says; default: from `first_seed` on.
         album: pictures without the eraser, by the judge who saw them: all protocols share them.
+        kept: pictures of an earlier, unfinished run of the same.
     """
 
     pipe: Any
@@ -69,6 +71,7 @@ class Bench:
     styles: Sequence[str] = ()
     seeds: Sequence[int] = ()
     album: dict[tuple[str, ...], Album] = field(default_factory=dict)
+    kept: Kept | None = None
 
     @property
     def eraser(self) -> Eraser:
@@ -156,7 +159,7 @@ class Bench:
             self.eraser,
             asked,
             judge,
-            Options(seeds, self.sampling, saving, count, partial=True),
+            Options(seeds, self.sampling, saving, count, partial=True, kept=self.kept),
             self.album.setdefault((*judge.labels, "", *judge.styles), Album()),
             lambda done, total: self.report(name, done, total),
             lambda job, picture: self.each(name, job, picture),

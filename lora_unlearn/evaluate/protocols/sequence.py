@@ -43,7 +43,7 @@ def measure(bench: Bench, asked: Protocol, seeds: Sequence[int]) -> Measured:
     """The same prompts and seeds under the first k erasers, for every size; an interrupt keeps those that are done."""
     names, sizes = [eraser.adapter.concept.name for eraser in bench.erasers], sizes_of(bench)
     judge = bench.judge_of(asked.labels, asked.styles, "sequence")
-    studio = Studio(bench.pipe, bench.eraser, judge, bench.sampling, (), Album())
+    studio = Studio(bench.pipe, bench.eraser, judge, bench.sampling, (), Album(), kept=bench.kept)
     jobs = [Job(prompt, seed, False, True, False) for prompt in asked.prompts for seed in seeds]
     found = dict[str, Any]()
     try:
@@ -83,6 +83,7 @@ class Seen:
 def shoot(studio: Studio, batch: list[Job], erasers: Sequence[Eraser]) -> list[Seen]:
     """One batch without erasers, remembered from the first size on, and with them."""
     base, after, labels = studio.base(batch, fresh=False), studio.draw(batch, erasers), studio.judge.labels
+    studio.flush()
     return [
         Seen(
             job.prompt,
