@@ -268,20 +268,21 @@ def opens(denoiser: Any, gates: Sequence[Gate], captions: Sequence[str]) -> Tens
 
 def rates(opened: Mapping[str, Tensor], captions: Sequence[str]) -> dict[str, Any]:
     """How often any gate opens by mistake, in each half of the captions, and how often gates open as they should."""
-    wrong, right = torch.zeros(len(captions), dtype=torch.bool), dict[str, list[float]]()
+    wrong = torch.zeros(len(captions), dtype=torch.bool)
+    right: dict[str, list[float]] = {"own word": [], "other words": []}
     for name, own in opened.items():
         place = {caption: number for number, caption in enumerate(captions)}
         groups = grouped(name.lower(), captions, HUNDRED[name])
         without = [place[caption] for caption in groups["without"]]
         wrong[without] |= own[without]
-        for group in ("own word", "other words"):
+        for group in right:
             rows = [place[caption] for caption in groups[group]]
             if len(rows) >= LEAST:
-                right.setdefault(group, []).append(float(own[rows].float().mean()))
+                right[group].append(float(own[rows].float().mean()))
     return {
         "any, chosen on": round(float(wrong[0::2].float().mean()), 4),
         "any, held out": round(float(wrong[1::2].float().mean()), 4),
-        **{group: round(sum(found) / len(found), 3) for group, found in right.items()},
+        **{group: round(sum(found) / len(found), 3) if found else "" for group, found in right.items()},
     }
 
 
