@@ -56,8 +56,9 @@ def test_a_checkpoint_has_one_name_in_every_precision(size):
 def test_weights_that_a_host_keeps_apart_tell_the_checkpoint_unless_one_is_quantised():
     """Of a fused layer the rows that count are those of the part."""
     import torch
+    from torch.nn import Linear
 
-    fused = torch.nn.Linear(8, 6, bias=False)
+    fused = Linear(8, 6, bias=False)
     layers = {"to_k": Target(fused, slice(0, 3)), "to_v": Target(fused, slice(3, 6))}
     kept = torch.randn(6, 8)
     apart = {"to_k": kept[:3], "to_v": kept[3:]}
