@@ -9,6 +9,7 @@ import torch
 
 from ...directions import energy
 from ...lora import Lora
+from ...moments import tokens
 from ...options import option
 from ..prompts import EDIT_PROMPTS
 from ..scene import Scene
@@ -33,7 +34,7 @@ class Uce:
         """The adapter."""
         text, other = subjects(scene.prompts)
         check_reads(scene.targets, text.shape[1])
-        kept = scene.prompts.keep[:EDIT_PROMPTS].tensors["text"].float().flatten(0, 1)
+        kept = tokens(scene.prompts.keep[:EDIT_PROMPTS])
         own = energy(text)
         level = self.ridge * own.diagonal().mean() * torch.eye(len(own), device=own.device)
         system = own + self.keep_weight * energy(kept) + level
