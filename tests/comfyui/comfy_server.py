@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from comfy_graphs import Graph
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
+ON_CPU = ["--cpu"] * (os.environ.get("COMFYUI_TEST_DEVICE", "cpu") == "cpu")
 START, RUN = 180, 300
 """Seconds that a start and a prompt may take, on a machine with much else to do."""
 TEXT = 3
@@ -97,7 +99,7 @@ class Live:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "main.py", *ON_CPU, "--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--database-url", "sqlite:///:memory:", "--disable-api-nodes"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.host, stdout=log, stderr=log)

@@ -21,6 +21,8 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 HOST = Path(os.environ.get("COMFYUI_PATH") or Path.home() / ".cache/lora-unlearn/hosts/ComfyUI")
+ON_CPU = os.environ.get("COMFYUI_TEST_DEVICE", "cpu") == "cpu"
+"""Anything else lets the host choose its device, as it does by itself."""
 NEEDED = ("aiohttp", "av", "einops", "kornia", "scipy", "spandrel", "torchaudio", "torchsde", "torchvision")
 
 
@@ -70,7 +72,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     sys.path.insert(0, str(HOST))
     from comfy.cli_args import args
 
-    args.cpu = True
+    args.cpu = ON_CPU
     import folder_paths
     import utils.install_util  # noqa: F401 (before nodes, which puts a module of that name in its way)
 
