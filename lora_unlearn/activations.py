@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,23 +27,35 @@ def scaled_backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
             parameter.grad /= LOSS_SCALE
 
 
+@dataclass
+class Moved:
+    """How many bytes went to main memory."""
+
+    bytes: int = 0
+
+
 @contextmanager
-def offloaded() -> Iterator[None]:
+def offloaded() -> Iterator[Moved]:
     """Within this block autograd keeps activations as copies in main memory; weights stay where they are."""
-    token = _OFFLOADED.set(True)
+    token, moved = _OFFLOADED.set(True), Moved()
+
+    def pack(tensor: Tensor) -> Tensor | tuple[torch.device, Tensor]:
+        if _is_weight(tensor):
+            return tensor
+        moved.bytes += tensor.numel() * tensor.element_size()
+        return tensor.device, _copied(tensor)
+
     try:
-        with torch.autograd.graph.saved_tensors_hooks(_to_main_memory, _back):
-            yield
+        with torch.autograd.graph.saved_tensors_hooks(pack, _back):
+            yield moved
     finally:
         _OFFLOADED.reset(token)
 
 
-def _to_main_memory(tensor: Tensor) -> Tensor | tuple[torch.device, Tensor]:
-    if _is_weight(tensor):
-        return tensor
+def _copied(tensor: Tensor) -> Tensor:
     if hasattr(tensor, "__tensor_flatten__"):
-        return tensor.device, tensor.to("cpu", copy=True)
-    return tensor.device, torch.empty_like(tensor, device="cpu").copy_(tensor)
+        return tensor.to("cpu", copy=True)
+    return torch.empty_like(tensor, device="cpu").copy_(tensor)
 
 
 def _back(kept: Tensor | tuple[torch.device, Tensor]) -> Tensor:

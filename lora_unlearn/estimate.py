@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .activations import memory
+from .activations import memory, offloaded
 from .denoiser import Denoiser
 from .errors import UnlearnError
-from .lora import new_lora
+from .lora import Lora, new_lora
 from .settings import Settings
 from .training.method import Parts
 from .training.progress import Progress
@@ -73,29 +73,65 @@ class Estimate:
 def measure(denoiser: Denoiser, settings: Settings) -> Cost:
     """Evaluate one row and then two with gradients, as a training would, and see what they take.
 
-    The denoiser's weights and layers are afterwards as before. The first evaluation warms up and is not timed.
+    The denoiser's weights and layers are afterwards as before. On a graphics card, which loads its kernels at their
+    first use, the second time is what counts. Where so many rows do not fit, one is measured with its activations in
+    main memory, where a tensor that is kept twice counts twice.
     """
     targets, empty = denoiser.linears(settings.selector), denoiser.encode([""])
     generator = torch.Generator().manual_seed(0)
     lora = new_lora(targets, settings.rank, 1.0, generator)
     x, sigma = denoiser.initial_noise(2, generator), denoiser.sigmas(2)[0]
+
+    def predicted(rows: int) -> Tensor:
+        return denoiser.predict(x[:rows], sigma.expand(rows).to(x.device), empty[[0] * rows])
+
     with torch.enable_grad(), lora.attached(targets), lora.rows(torch.ones(1)):
-        one = denoiser.predict(x[:1], sigma.expand(1).to(x.device), empty)
-        ready(one)
-        started = time.perf_counter()
-        two = denoiser.predict(x, sigma.expand(2).to(x.device), empty[[0, 0]])
-        ready(two)
-        forward = time.perf_counter() - started
-        first, second = kept(one), kept(two)  # both are still there, so what they share is the model's own
-        started = time.perf_counter()
-        torch.autograd.backward(two.float().square().mean(), inputs=[layer.up for _, layer in lora.items()])
-        ready(lora.layers[0].up.grad)  # type: ignore[arg-type]
-        backward = time.perf_counter() - started
+        try:
+            return _measured(predicted, lora, x)
+        except torch.cuda.OutOfMemoryError:
+            pass  # and what did not fit is let go of
+        return _measured_aside(predicted, lora, x)
+
+
+def _measured(predicted: Callable[[int], Tensor], lora: Lora, x: Tensor) -> Cost:
+    """From one row, which warms up, and two."""
+    one = predicted(1)
+    ready(one)
+    two, forward = _forward(predicted, 2)
+    first, second = kept(one), kept(two)  # both are still there, so what they share is the model's own
     shared = first.keys() & second.keys()
     alone, both = (sum(size for place, size in each.items() if place not in shared) for each in (first, second))
     row = max(0, both - alone)
-    state = x[:1].numel() * x.element_size()
-    return Cost(forward / 2, (forward + backward) / 2, row, max(0, alone - row), state)
+    del one
+    backward = _backward(two, lora)
+    if x.device.type != "cpu":
+        two, forward = _forward(predicted, 2)
+        backward = _backward(two, lora)
+    return Cost(forward / 2, (forward + backward) / 2, row, max(0, alone - row), x[:1].numel() * x.element_size())
+
+
+def _measured_aside(predicted: Callable[[int], Tensor], lora: Lora, x: Tensor) -> Cost:
+    """From one row whose activations go to main memory."""
+    with offloaded() as moved:
+        one, forward = _forward(predicted, 1)
+        backward = _backward(one, lora)
+    return Cost(forward, forward + backward, moved.bytes, 0, x[:1].numel() * x.element_size())
+
+
+def _forward(predicted: Callable[[int], Tensor], rows: int) -> tuple[Tensor, float]:
+    """A prediction, and its seconds."""
+    started = time.perf_counter()
+    result = predicted(rows)
+    ready(result)
+    return result, time.perf_counter() - started
+
+
+def _backward(result: Tensor, lora: Lora) -> float:
+    """Seconds of the way back to an adapter."""
+    started = time.perf_counter()
+    torch.autograd.backward(result.float().square().mean(), inputs=[layer.up for _, layer in lora.items()])
+    ready(lora.layers[0].up.grad)  # type: ignore[arg-type]
+    return time.perf_counter() - started
 
 
 def ready(result: Tensor) -> None:

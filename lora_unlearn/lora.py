@@ -20,11 +20,14 @@ from .errors import UnlearnError
 
 
 class LoraLayer(nn.Module):
-    """down (rank, in), up (out, rank) and a scale: adds scale * (x @ down.T) @ up.T (arXiv 2106.09685)."""
+    """down (rank, in), up (out, rank) and a scale: adds scale * (x @ down.T) @ up.T (arXiv 2106.09685).
+
+    Both lie where up does: directions often come from texts, which hosts keep elsewhere than weights.
+    """
 
     def __init__(self, down: Tensor, up: Tensor, scale: float) -> None:
         super().__init__()
-        self.down = nn.Parameter(down.detach().clone().float())
+        self.down = nn.Parameter(down.detach().clone().to(up.device, torch.float32))
         self.up = nn.Parameter(up.detach().clone().float())
         self.scale = float(scale)
 

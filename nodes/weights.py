@@ -48,7 +48,7 @@ def applied(model: Any, targets: dict[str, Target]) -> dict[str, Target]:
         own, key = target.linear.weight, keys[target.linear]
         patched_later = key in model.patches and key not in model.backup
         plain = is_plain(own) and not patched_later
-        return target if plain else AppliedTarget(target.linear, target.rows, model.load_device)
+        return target if plain else AppliedTarget(target.linear, target.rows, target.packed, model.load_device)
 
     return {name: place(target) for name, target in targets.items()}
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..denoiser import Conditioning
+from ..denoiser import CHUNK, Conditioning
 from ..vocabulary import Vocabulary, whole_words
 from .prompts import Parts, chunks, parse, plain, tokens, weighted
 
@@ -46,8 +46,10 @@ def encode(pipe: Any, prompts: Sequence[str]) -> Conditioning:
         prompt, in SD3 followed by T5's 256, in Flux T5's 512 alone; T5's share grows with the prompt, too.
     """
     parsed, kind = [parse(prompt) for prompt in prompts], kind_of(pipe)
-    if extent(pipe, prompts) is None:
-        return OWN[kind](pipe, [plain(parts) for parts in parsed])
+    if extent(pipe, prompts) is None:  # all of one length: what encoders need meanwhile grows with the rows
+        texts = [plain(parts) for parts in parsed]
+        shorter = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
+        return Conditioning.cat(OWN[kind](pipe, chunk) for chunk in shorter)
     return BY_PARTS[kind](pipe, parsed)
 
 

@@ -21,7 +21,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 HOST = Path(os.environ.get("COMFYUI_PATH") or Path.home() / ".cache/lora-unlearn/hosts/ComfyUI")
-ON_CPU = os.environ.get("COMFYUI_TEST_DEVICE", "cpu") == "cpu"
+ON_CPU = os.environ.get("COMFYUI_TEST_DEVICE", "cpu") in ("cpu", "card")
 """Anything else lets the host choose its device, as it does by itself."""
 NEEDED = ("aiohttp", "av", "einops", "kornia", "scipy", "spandrel", "torchaudio", "torchsde", "torchvision")
 
@@ -66,6 +66,26 @@ class Nothing:
         return (None,)
 
 
+def on_card():
+    sys.path.insert(0, str(ROOT / "tests"))
+    import card
+    import comfy.model_management as management
+
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    card.CardMode().__enter__()
+    management.vram_state = management.VRAMState.NORMAL_VRAM
+    management.cpu_state = management.CPUState.GPU
+    management.get_torch_device = lambda: card.CARD
+    plenty = 8 * 2**30
+    management.get_free_memory = lambda dev=None, torch_free_too=False: (plenty, plenty) if torch_free_too else plenty
+    management.get_total_memory = lambda dev=None, torch_total_too=False: (plenty, plenty) if torch_total_too else plenty
+    management.soft_empty_cache = lambda force=False: None
+    management.should_use_fp16 = lambda *a, **k: False
+    management.should_use_bf16 = lambda *a, **k: False
+    management.text_encoder_device = lambda: card.CARD
+    management.vae_device = lambda: card.CARD
+
+
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """ComfyUI's `nodes` module, with the pack loaded; outputs and users' files go to a temporary folder."""
@@ -84,6 +104,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     folder_paths.set_user_directory(str(folder / "user"))
     folder_paths.folder_names_and_paths["loras"] = ([str(folder / "loras")], {".safetensors"})
     (folder / "loras").mkdir()
+    if os.environ.get("COMFYUI_TEST_DEVICE") == "card":
+        on_card()
     import server  # after nodes
 
     server.PromptServer(asyncio.new_event_loop())  # never started; newer hosts keep tables of nodes in it
@@ -91,6 +113,13 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     assert failed == []
     assert asyncio.run(nodes.load_custom_node(str(ROOT), module_parent="custom_nodes"))
     nodes.NODE_CLASS_MAPPINGS["TestNothing"] = Nothing
+    if os.environ.get("COMFYUI_TEST_DEVICE") == "card":
+        for module in list(sys.modules.values()):
+            own = getattr(module, "is_plain", None)
+            if own is not None and "lora-unlearn" in str(getattr(module, "__file__", "")) or own and "/work/main" in str(module.__file__):
+                import card
+                plain = module.is_plain
+                module.is_plain = lambda weight, plain=plain: plain(weight.own if isinstance(weight, card.OnCard) else weight)
     return nodes
 
 

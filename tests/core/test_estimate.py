@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lora_unlearn import Concept, Settings, UnlearnError, denoiser_for
+from lora_unlearn.activations import _OFFLOADED
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.erase import CountingDenoiser
 from lora_unlearn.estimate import (
@@ -141,3 +142,25 @@ def test_words():
     assert [duration(s) for s in (0.2, 59, 89.4, 90, 600, 4200)] == ["1 s", "59 s", "89 s", "2 min", "10 min", "70 min"]
     assert duration(6000) == "1 h 40 min" and gigabytes(3 * GB) == "3.0 GB" and gigabytes(5) == "0.1 GB"
     assert str(Estimate(20, 100, 2 * GB)) == "at most 2 min and 2.0 GB of memory beside the model"
+
+
+class Cramped:
+    """A denoiser on a card on which two rows do not fit, nor one without activations in main memory."""
+
+    def __init__(self, denoiser):
+        self.denoiser = denoiser
+
+    def __getattr__(self, name):
+        return getattr(self.denoiser, name)
+
+    def predict(self, x, sigma, conditioning):
+        if len(x) > 1 or not _OFFLOADED.get():
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return self.denoiser.predict(x, sigma, conditioning)
+
+
+def test_what_is_too_large_to_measure_is_measured_with_its_activations_in_main_memory(denoiser, cost):
+    found = measure(Cramped(denoiser), Settings())
+    assert cost.fixed_bytes + cost.row_bytes <= found.row_bytes < 4 * (cost.fixed_bytes + cost.row_bytes)
+    assert found.update_seconds > found.seconds > 0 and found.fixed_bytes == 0
+    assert not [module for module in denoiser.network.modules() if "forward" in module.__dict__]

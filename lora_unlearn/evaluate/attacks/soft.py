@@ -1,4 +1,4 @@
-"""Prompts some of whose tokens are vectors: what an embedding file, or a search along gradients, hands to CLIP."""
+"""Prompts some of whose tokens are vectors: what an embedding file, or a search along gradients, hands the encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import UnlearnError
 from ...families import FAMILIES
 from .victim import Victim
 
-FAMILIES_WITH_ONE_CLIP = ("sd1", "sd2", "demo")
+WITH_ONE_ENCODER = ("sd1", "sd2", "demo", "language")
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Layout:
 
 
 class Soft:
-    """A CLIP text encoder that takes vectors in some places.
+    """A text encoder that takes vectors in some places.
 
     Raises:
-        UnlearnError: if the model's prompts are not read by one CLIP text model alone.
+        UnlearnError: if the model's prompts are not read by one text encoder alone.
     """
 
     def __init__(self, victim: Victim) -> None:
@@ -79,14 +79,14 @@ class Soft:
 
 
 def check_soft(family: str) -> None:
-    """Refuse a model whose prompts are not read by one CLIP text model.
+    """Refuse a model whose prompts are not read by one text encoder.
 
     Raises:
         UnlearnError: naming the family.
     """
-    if family not in FAMILIES_WITH_ONE_CLIP:
-        known = ", ".join(FAMILIES[name].title for name in FAMILIES_WITH_ONE_CLIP)
+    if family not in WITH_ONE_ENCODER:
+        known = ", ".join(FAMILIES[name].title for name in WITH_ONE_ENCODER)
         raise UnlearnError(
-            f"This attack moves the vectors of a single CLIP text encoder ({known}), which {FAMILIES[family].title} "
+            f"This attack moves the vectors of a single text encoder ({known}), which {FAMILIES[family].title} "
             "does not have; take an attack on words, such as ringabell."
         )
