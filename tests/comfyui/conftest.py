@@ -21,8 +21,8 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 HOST = Path(os.environ.get("COMFYUI_PATH") or Path.home() / ".cache/lora-unlearn/hosts/ComfyUI")
-ON_CPU = os.environ.get("COMFYUI_TEST_DEVICE", "cpu") in ("cpu", "card")
-"""Anything else lets the host choose its device, as it does by itself."""
+DEVICE = os.environ.get("COMFYUI_TEST_DEVICE", "cpu")
+"""cpu; cuda: the host chooses by itself; card: weights on a card that is none, see tests/card.py."""
 NEEDED = ("aiohttp", "av", "einops", "kornia", "scipy", "spandrel", "torchaudio", "torchsde", "torchvision")
 
 
@@ -66,24 +66,34 @@ class Nothing:
         return (None,)
 
 
-def on_card():
-    sys.path.insert(0, str(ROOT / "tests"))
+def on_card() -> None:
+    """Have the host take tests/card.py for its graphics card, with 8 GB of memory."""
     import card
     import comfy.model_management as management
 
-    torch.__future__.set_swap_module_params_on_conversion(True)
-    card.CardMode().__enter__()
-    management.vram_state = management.VRAMState.NORMAL_VRAM
-    management.cpu_state = management.CPUState.GPU
-    management.get_torch_device = lambda: card.CARD
-    plenty = 8 * 2**30
-    management.get_free_memory = lambda dev=None, torch_free_too=False: (plenty, plenty) if torch_free_too else plenty
-    management.get_total_memory = lambda dev=None, torch_total_too=False: (plenty, plenty) if torch_total_too else plenty
+    device, there = card.switch_on(), 8 * 2**30
+
+    def told(place: Any = None, torch_free_too: bool = False, torch_total_too: bool = False) -> Any:
+        return (there, there) if torch_free_too or torch_total_too else there
+
+    management.cpu_state, management.vram_state = management.CPUState.GPU, management.VRAMState.NORMAL_VRAM
+    for name in ("get_torch_device", "text_encoder_device", "vae_device"):
+        setattr(management, name, lambda: device)
+    for name in ("get_free_memory", "get_total_memory"):
+        setattr(management, name, told)
+    for name in ("should_use_fp16", "should_use_bf16"):
+        setattr(management, name, lambda *args, **options: False)
     management.soft_empty_cache = lambda force=False: None
-    management.should_use_fp16 = lambda *a, **k: False
-    management.should_use_bf16 = lambda *a, **k: False
-    management.text_encoder_device = lambda: card.CARD
-    management.vae_device = lambda: card.CARD
+
+
+def known_as_plain(pack: Callable[[str], ModuleType]) -> None:
+    """Have the pack take a weight on tests/card.py for one of no quantiser's class."""
+    import card
+
+    for name in ("lora_unlearn.denoiser", "nodes.weights"):
+        module = pack(name)
+        plain = module.is_plain
+        module.is_plain = lambda weight, plain=plain: plain(card.inside(weight))
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +102,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     sys.path.insert(0, str(HOST))
     from comfy.cli_args import args
 
-    args.cpu = ON_CPU
+    args.cpu = DEVICE != "cuda"
     import folder_paths
     import utils.install_util  # noqa: F401 (before nodes, which puts a module of that name in its way)
 
@@ -104,7 +114,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     folder_paths.set_user_directory(str(folder / "user"))
     folder_paths.folder_names_and_paths["loras"] = ([str(folder / "loras")], {".safetensors"})
     (folder / "loras").mkdir()
-    if os.environ.get("COMFYUI_TEST_DEVICE") == "card":
+    if DEVICE == "card":
         on_card()
     import server  # after nodes
 
@@ -113,13 +123,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     assert failed == []
     assert asyncio.run(nodes.load_custom_node(str(ROOT), module_parent="custom_nodes"))
     nodes.NODE_CLASS_MAPPINGS["TestNothing"] = Nothing
-    if os.environ.get("COMFYUI_TEST_DEVICE") == "card":
-        for module in list(sys.modules.values()):
-            own = getattr(module, "is_plain", None)
-            if own is not None and "lora-unlearn" in str(getattr(module, "__file__", "")) or own and "/work/main" in str(module.__file__):
-                import card
-                plain = module.is_plain
-                module.is_plain = lambda weight, plain=plain: plain(weight.own if isinstance(weight, card.OnCard) else weight)
     return nodes
 
 
@@ -131,7 +134,10 @@ def pack(host: ModuleType) -> Callable[[str], ModuleType]:
         for name, module in sys.modules.items()
         if getattr(module, "__file__", None) == str(ROOT / "__init__.py") and name != "__main__"
     )
-    return lambda name: importlib.import_module(f"{door.__name__}.{name}")
+    found = lambda name: importlib.import_module(f"{door.__name__}.{name}")  # noqa: E731
+    if DEVICE == "card":
+        known_as_plain(found)
+    return found
 
 
 @pytest.fixture(scope="session")
