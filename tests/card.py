@@ -37,6 +37,9 @@ class Module:
     def device_count(self) -> int:
         return 1
 
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.float16, torch.bfloat16]
+
     def manual_seed_all(self, seed: int) -> None:
         """There is no generator of its own."""
 
