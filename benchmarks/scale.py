@@ -43,18 +43,20 @@ from lora_unlearn.hosts.sampling import erasing
 from lora_unlearn.lora import Lora, new_lora
 from lora_unlearn.moments import Totals
 from lora_unlearn.order import Order
-from lora_unlearn.promise import USUAL
+from lora_unlearn.promise import Promise
 from lora_unlearn.remembered import RememberingDenoiser
 from lora_unlearn.sentences import spread
 from lora_unlearn.settings import Settings
 from lora_unlearn.text_gate import text_gate
-from lora_unlearn.together import bounded_together
+from lora_unlearn.together import TOGETHER_RATE, bounded_together
 from lora_unlearn.training import method
 from lora_unlearn.training.methods import METHODS
 from lora_unlearn.training.prompts import EDIT_PROMPTS, encode
 from lora_unlearn.training.train import scene_of
 
 SIZES = (1, 10, 100)
+LISTED = Promise(false_open_rate=TOGETHER_RATE)
+"""What a list of erasers promises where nobody says otherwise."""
 
 
 def main() -> None:
@@ -93,7 +95,7 @@ def made(options: argparse.Namespace) -> list[dict[str, Any]]:
             timed(spent, "gates", inner, lambda: finish(begun))  # noqa: B023
             adapters += [own.adapter for own in begun]
         if size > 1:
-            timed(spent, "together", inner, lambda: bounded_together(denoiser, adapters, bank, USUAL))  # noqa: B023
+            timed(spent, "together", inner, lambda: bounded_together(denoiser, adapters, bank, LISTED))  # noqa: B023
         whole = time.process_time() - started
         found = {**spent, "all but reading": whole - inner.reading, "reading": inner.reading}
         found |= {"MB a file": saved(adapters[0]) / 1e6, "GiB at most": most_memory() / 2**30}
@@ -246,7 +248,7 @@ def family(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for names in lists:
         chosen = [adapters[name] for name in names]
-        together = bounded_together(denoiser, chosen, bank, USUAL).gates
+        together = bounded_together(denoiser, chosen, bank, LISTED).gates
         for bound, found in (("each", [own.gate for own in chosen]), ("together", together)):
             opened = dict(zip(names, opens(denoiser, found, captions), strict=True))
             rows.append({"erasers": len(names), "bound": bound} | rates(opened, captions) | sentences_heard(found))

@@ -12,6 +12,7 @@ import tiny
 
 from lora_unlearn.adapter import Adapter
 from lora_unlearn.concept import Concept
+from lora_unlearn.denoiser import CHUNK
 from lora_unlearn.gate import Gate
 from lora_unlearn.guidance import Eraser
 from lora_unlearn.hosts import text
@@ -83,6 +84,17 @@ def test_ordinary_prompts_go_the_pipelines_own_way(pipe):
     words = [r"a cat \(animal\)", "(a dog:1.0)", ""]
     assert text.extent(pipe, words) is None
     assert torch.equal(text.encode(pipe, words).tensors["text"], own_rows(pipe, ["a cat (animal)", "a dog", ""]))
+
+
+def test_many_prompts_are_read_in_batches_and_in_their_order(pipe, monkeypatch):
+    prompts = [f"a cat number {number}" for number in range(2 * CHUNK + 3)]
+    read, own = [], pipe.text_encoder.forward
+    monkeypatch.setattr(pipe.text_encoder, "forward", lambda ids, *a, **k: read.append(len(ids)) or own(ids, *a, **k))
+    found = text.encode(pipe, prompts)
+    assert max(read) <= CHUNK
+    for place in (0, CHUNK, len(prompts) - 1):
+        for name, rows in text.encode(pipe, prompts[place : place + 1]).tensors.items():
+            torch.testing.assert_close(found.tensors[name][place : place + 1], rows, atol=1e-4, rtol=1e-4)
 
 
 def test_ordinary_prompts_beside_weighted_ones_stay_what_they_are(pipe):
