@@ -68,15 +68,20 @@ class ComfyDenoiser:
 
         For families with layers before the prompt's entry see `reading.conditioned`.
         """
-        with torch.inference_mode(False), torch.no_grad():
+        with (
+            torch.inference_mode()
+        ):  # as the host has it: what is moved outside of it is of no use to autograd any more
             rows = [self._encode(prompt) for prompt in prompts]
             self.loaded = False  # the text encoder may have pushed the network out
-            if self.family in READ:
-                return Conditioning.cat(self._read(rows))
-            text = torch.cat(same_length([row["cond"] for row in rows], self.known.unet)).clone()
-            tensors = {"text": text}
-            if self.known.pooled:
-                tensors["pooled"] = torch.cat([row["pooled_output"] for row in rows]).clone()
+            found = self._read(rows) if self.family in READ else self._given(rows)
+        with torch.inference_mode(False), torch.no_grad():
+            return found.map(Tensor.clone)
+
+    def _given(self, rows: Sequence[dict[str, Any]]) -> Conditioning:
+        """Encoded prompts as they are."""
+        tensors = {"text": torch.cat(same_length([row["cond"] for row in rows], self.known.unet))}
+        if self.known.pooled:
+            tensors["pooled"] = torch.cat([row["pooled_output"] for row in rows])
         return Conditioning(tensors)
 
     def _encode(self, prompt: str) -> dict[str, Any]:
@@ -86,12 +91,12 @@ class ComfyDenoiser:
         self.encoded()
         return found
 
-    def _read(self, rows: Sequence[dict[str, Any]]) -> list[Conditioning]:
+    def _read(self, rows: Sequence[dict[str, Any]]) -> Conditioning:
         """What the network reads of encoded prompts, row by row."""
         if self.family in LAYERED:
             self.load()
         with self._current():
-            return [conditioned(self.base, self.family, given(row), [count_of(row)]) for row in rows]
+            return Conditioning.cat(conditioned(self.base, self.family, given(row), [count_of(row)]) for row in rows)
 
     def vocabulary(self) -> Vocabulary | None:
         """The words of the CLIP's first text encoder, in Flux of T5; None if it has none that are whole."""
@@ -112,7 +117,8 @@ class ComfyDenoiser:
 
     def load(self) -> None:
         """Have the network brought to its device, with its patches."""
-        comfy.model_management.load_models_gpu([self.model], memory_required=self.room)
+        with torch.inference_mode():
+            comfy.model_management.load_models_gpu([self.model], memory_required=self.room)
         stage_again(self.model)
         self.loaded = True
 
@@ -120,7 +126,8 @@ class ComfyDenoiser:
         """Push other models out until so many bytes are free beside the network; returns how many there are."""
         self.load()
         own = [loaded for loaded in comfy.model_management.current_loaded_models if loaded.model is self.model]
-        comfy.model_management.free_memory(needed, self.device, keep_loaded=own)
+        with torch.inference_mode():
+            comfy.model_management.free_memory(needed, self.device, keep_loaded=own)
         free = getattr(self.model, "get_free_memory", comfy.model_management.get_free_memory)
         return int(free(self.device))  # newer hosts also count what they can page out
 

@@ -238,3 +238,48 @@ def test_an_ordinary_lora_gets_a_sentence(run, tmp_path):
     graph = {"1": ("LoraUnlearnLoadEraser", {"file": "ordinary.safetensors"})}
     graph["2"] = ("LoraUnlearnExportEraser", {"eraser": ("1", 0), "name": "x", "format": "LoRA"})
     assert "not one of our erasers" in run(graph).error
+
+
+@pytest.fixture
+def moving(monkeypatch):
+    """Has the host move weights as a graphics card has it do it: to another place by `Module.to`, and back.
+
+    Here the other place is another precision, which makes new tensors in the same way and gives the same values back.
+    """
+    import comfy.model_management as management
+
+    def moved(model):
+        model.model.to(torch.float64)
+        model.model.to(torch.float32)
+
+    own_load, own_free = management.load_models_gpu, management.free_memory
+
+    def load(models, *args, **options):
+        own_load(models, *args, **options)
+        for model in models:
+            moved(model)
+
+    def free(*args, keep_loaded=(), **options):
+        for loaded in management.current_loaded_models:
+            if loaded.model is not None and loaded not in keep_loaded:
+                moved(loaded.model)
+        return own_free(*args, keep_loaded=list(keep_loaded), **options)
+
+    monkeypatch.setattr(management, "load_models_gpu", load)
+    monkeypatch.setattr(management, "free_memory", free)
+
+
+@pytest.mark.parametrize("mode", ["instant", "fast"])
+def test_weights_may_come_to_a_card_while_the_node_runs(mode, pack, moving):
+    """A loader's weights are inference tensors; what moves them outside of inference mode spoils them for autograd."""
+    training, core, guide = pack("nodes.training"), pack("lora_unlearn"), pack("nodes.guide")
+    modes = pack("lora_unlearn.erase").MODES
+    few = replace(modes[mode], iterations=2, batch=2, trajectories=2, trajectory_steps=2, enough=1.0)
+    training.CACHE.clear()
+    with torch.inference_mode():
+        model, clip, _ = pack("nodes.demo").load_demo()
+        order = training.Order(core.Concept("cat"), mode, few if modes[mode].trains else modes[mode])
+        adapter = training.train_eraser(model, clip, order)
+        under = guide.apply_erasers(model, [core.Eraser(adapter, 1.5, "on")])
+        assert all(value.is_inference() for value in model.model.parameters()) and under is not model
+    assert adapter.lora.rank > 0 and not adapter.partial
