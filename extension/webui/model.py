@@ -13,6 +13,7 @@ from torch import Tensor
 from lora_unlearn import UnlearnError
 from lora_unlearn.denoiser import PLAIN, PredictionType, Target
 from lora_unlearn.families import FAMILIES
+from lora_unlearn.hosts.autograd import mode_of
 
 from . import names, neo
 
@@ -200,5 +201,6 @@ def move_to_device(sd_model: Any) -> torch.device:
         from backend import memory_management
     except ImportError:
         from ldm_patched.modules import model_management as memory_management
-    memory_management.load_model_gpu(patcher)
+    with mode_of(patcher.model):
+        memory_management.load_model_gpu(patcher)
     return patcher.load_device

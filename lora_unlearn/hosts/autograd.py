@@ -14,6 +14,16 @@ import torch
 from torch import Tensor, nn
 
 
+def mode_of(network: nn.Module) -> torch.inference_mode:
+    """The mode in which a host loaded a network, as a block: it has to be moved in it, too.
+
+    `Module.to` puts new values into the parameters that there are. An inference tensor that gets its values outside of
+    inference mode calls itself a normal one, and yet autograd can't take it; nor can its gradients be switched where a
+    normal one gets them inside.
+    """
+    return torch.inference_mode(any(value.is_inference() for value in network.parameters()))
+
+
 @contextmanager
 def plain_tensors(network: nn.Module) -> Iterator[None]:
     """Within this block, inference tensors of a network are replaced by normal ones on the same memory."""

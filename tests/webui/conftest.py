@@ -28,6 +28,7 @@ FIRST = {
     "test_prompts_are_read_with_the_users_clip_skip",
     "test_the_tabs_own_pictures_are_those_of_the_page",
     "test_gradients_reach_the_adapter",
+    "test_a_unet_that_comes_to_a_card_for_the_training_has_gradients",
     "test_a_failure_in_the_middle_leaves_the_model_as_it_was",
     "test_nothing_is_left_on_the_model_between_pictures",
     "test_hires_fix_is_erased_in_both_passes",

@@ -98,6 +98,17 @@ def test_the_tabs_own_pictures_are_those_of_the_page(server):
     assert same([drawn], server.draw(CAT).pictures)
 
 
+@pytest.mark.parametrize("server", ["forge", "reforge", "neo"], indirect=True)
+def test_a_unet_that_comes_to_a_card_for_the_training_has_gradients(server):
+    """Loaders make inference tensors; what moves them outside of inference mode spoils them for autograd."""
+    told = server.call("/test/slopes", {})
+    server.call("/test/moving", {"on": True})
+    try:
+        assert server.call("/test/slopes", {}) == told
+    finally:
+        server.call("/test/moving", {"on": False})
+
+
 @pytest.mark.parametrize("server", ["neo"], indirect=True)
 def test_a_unet_that_the_host_compiles_is_erased_from_too(server, cat):
     plain = server.draw(CAT).pictures

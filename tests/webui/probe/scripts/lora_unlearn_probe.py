@@ -214,6 +214,30 @@ def compiled(body: dict):
     return {}
 
 
+def moving(body: dict):
+    """Have the host move each U-Net that it loads as it does to a graphics card, by `Module.to`; or take that back.
+
+    The other place is another precision, which makes new tensors in the same way and gives the same values back.
+    """
+    management = next(sys.modules[name] for name in MANAGEMENT if name in sys.modules)
+    if not body["on"]:
+        management.load_model_gpu = MOVING.pop()
+        return {}
+    own = management.load_model_gpu
+
+    def load(patcher):
+        own(patcher)
+        patcher.model.to(torch.float64)
+        patcher.model.to(torch.float32)
+
+    MOVING.append(own)
+    management.load_model_gpu = load
+    return {"inference": next(part("model").unet_of(shared.sd_model).parameters()).is_inference()}
+
+
+MANAGEMENT, MOVING = ("backend.memory_management", "ldm_patched.modules.model_management"), []
+
+
 def side(body: dict):
     """Train a family on latents of this height and width: at their own size, a test would take an hour."""
     families, name = sys.modules["lora_unlearn.families"].FAMILIES, body.get("family", "sdxl")
@@ -258,6 +282,7 @@ CHECKS = {
     "paste": paste,
     "refusals": refusals,
     "compiled": compiled,
+    "moving": moving,
     "reload": reload,
     "side": side,
     "loras": loras,
