@@ -27,7 +27,7 @@ def unchanged(demo):
     before = {name: (value, value.clone()) for name, value in network.named_parameters()}
     yield
     for name, value in network.named_parameters():
-        assert value is before[name][0] and torch.equal(value, before[name][1])
+        assert value is before[name][0] and torch.equal(value.cpu(), before[name][1].cpu())
     assert not [name for name, module in network.named_modules() if "forward" in module.__dict__]
 
 
