@@ -68,9 +68,7 @@ class ComfyDenoiser:
 
         For families with layers before the prompt's entry see `reading.conditioned`.
         """
-        with (
-            torch.inference_mode()
-        ):  # as the host has it: what is moved outside of it is of no use to autograd any more
+        with torch.inference_mode():  # see `load`
             rows = [self._encode(prompt) for prompt in prompts]
             self.loaded = False  # the text encoder may have pushed the network out
             found = self._read(rows) if self.family in READ else self._given(rows)
@@ -116,7 +114,11 @@ class ComfyDenoiser:
         return new_vocabulary(network, network.get_input_embeddings(), ranks, ids)
 
     def load(self) -> None:
-        """Have the network brought to its device, with its patches."""
+        """Have the network brought to its device, with its patches.
+
+        In inference mode, as the host does: weights that were loaded in it and are moved outside of it can't be read
+        or trained through any more (see `hosts.autograd.mode_of`).
+        """
         with torch.inference_mode():
             comfy.model_management.load_models_gpu([self.model], memory_required=self.room)
         stage_again(self.model)
