@@ -79,7 +79,7 @@ def measured(size: str, device: torch.device, options: argparse.Namespace) -> di
         "pictures": lambda: pictures(pipe, row["instant"]["adapter"], options, device),
     }.items():
         try:
-            row[part] = work()
+            row[part] = {name: value for name, value in work().items() if name != "exactly"}
         except (UnlearnError, torch.OutOfMemoryError, RuntimeError, KeyError) as error:
             row[part] = {"failed": f"{type(error).__name__}: {error}"[:400]}
         print(size, part, json.dumps({key: value for key, value in row[part].items() if key != "adapter"}), flush=True)
