@@ -17,13 +17,13 @@ from lora_unlearn.erase import MODES, usual_negatives
 from lora_unlearn.evaluate import DemoJudge
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
-COUNT = 4
+CARD, COUNT = torch.device("cuda"), 4
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def loaded(dtype=torch.float16):
     """The demo's pipeline on the card."""
-    pipe = load_demo().to("cuda", dtype)
+    pipe = load_demo().to(CARD, dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
