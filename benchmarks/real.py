@@ -1,7 +1,8 @@
 """Pipelines of real models' sizes with random weights, and the tests' small tokenizers; nothing is downloaded.
 
 Each is the tests' tiny pipeline of that family (`tests/tiny.py`, `tests/tiny_language.py`) around networks of the
-published sizes: Stable Diffusion 3 medium with T5-XXL, Flux.1 dev, FLUX.2 Klein 4B, and the one size of the others.
+published sizes: Stable Diffusion 3 medium with T5-XXL, Flux.1 dev, FLUX.2 Klein 4B, and the one size of the others, but
+that Krea 2 is given three layers of its text encoder instead of twelve, and vision towers are the tests' small ones.
 """
 
 from __future__ import annotations
