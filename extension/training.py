@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-
 from lora_unlearn import Adapter, Concept, Eraser, Settings, UnlearnError, load_bank
 from lora_unlearn.checks import check_rate
 from lora_unlearn.denoiser import Denoiser, base_hash
 from lora_unlearn.describe import percent
 from lora_unlearn.erase import LEAST_CHANGE, fulfil
-from lora_unlearn.estimate import Estimate, Remaining, lowered, planned
+from lora_unlearn.estimate import Estimate, Remaining, free_memory, lowered, planned
 from lora_unlearn.hosts.sampling import check_family
 from lora_unlearn.keep import Keeper
 from lora_unlearn.order import Watch
@@ -94,15 +92,6 @@ def fitted(work: Work, denoiser: Denoiser, order: Order) -> tuple[Settings, Esti
     settings, expected = planned(ordered, lambda: work.cost(denoiser, ordered), lambda needed: free_memory(denoiser))
     work.board.put(job=work.board.state.job + lowered(ordered, settings))
     return settings, expected
-
-
-def free_memory(denoiser: Denoiser) -> int | None:
-    """Bytes that are free on the GPU the model is on; None where it is on none."""
-    device = next(iter(denoiser.linears("cross_kv").values())).device
-    if device.type != "cuda":
-        return None
-    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0] + idle)
 
 
 class Watcher:

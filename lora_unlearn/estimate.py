@@ -242,6 +242,15 @@ def check_memory(cost: Cost, settings: Settings, free: int) -> None:
         )
 
 
+def free_memory(denoiser: Denoiser) -> int | None:
+    """Bytes that are free on the GPU the model is on; None where it is on none."""
+    device = next(iter(denoiser.linears("cross_kv").values())).device
+    if device.type != "cuda":
+        return None
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + idle)
+
+
 class Remaining:
     """How long a running training will still take: estimated at first, then from the time that it really takes.
 

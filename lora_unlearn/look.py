@@ -2,7 +2,8 @@
 
 kappa (see `gate`) at `NOISES` fixed states of pure noise, whatever picture is drawn from whatever noise: two
 evaluations for a prompt that was not seen before, none for a picture. So it works for any sampler, number of steps and
-guidance scale, and before the first step. The bound on false openings is split between text and look.
+guidance scale, and before the first step. A prompt that was mixed with the empty one is shown whole (`weakened`).
+The bound on false openings is split between text and look.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .bounds import clopper_pearson, conformal_threshold, least
 from .decisions import Decision, decide
 from .denoiser import CHUNK, Conditioning, Denoiser
 from .gate import Gate
+from .weakened import restored
 
 LookMode = Literal["text", "careful", "always"]
 """Who decides: the text alone; the text, then a second look at what it leaves closed; the second look alone."""
@@ -61,6 +63,10 @@ class Look:
     def __call__(self, adapter: Adapter, asked: Conditioning) -> Tensor:
         """The scores of prompts (rows of `asked`) for an adapter's concept, (B,)."""
         return detectors.kappa(_NoiseView(self, adapter, asked)).float().cpu()
+
+    def whole(self, adapter: Adapter, asked: Conditioning) -> Conditioning:
+        """Prompts as they are shown to the network: weakened ones restored, see `weakened`."""
+        return restored(asked, self.encode([adapter.concept.probe]), self.encode([""]))
 
     def predictions(self, asked: Conditioning, shape: Sequence[int]) -> Tensor:
         """What the network predicts for prompts in every noise, side by side: (B, NOISES * C, H, W)."""
@@ -104,7 +110,7 @@ class _NoiseView:
 
     @cached_property
     def prompt(self) -> Tensor:
-        return self._predictions(self.asked)
+        return self._predictions(self.look.whole(self.adapter, self.asked))
 
     @cached_property
     def concept(self) -> Tensor:

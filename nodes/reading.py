@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..lora_unlearn.denoiser import Conditioning
+from ..lora_unlearn.padding import lengths
 
 SHORTEST = {"anima": 512, "flux2": 512}
 """Families that read at least so many tokens; what is missing is zero, and read all the same."""
@@ -143,8 +144,7 @@ def of_one_length(conditioning: Conditioning, family: str) -> Iterator[tuple[Ten
     These networks know of no mask: padding would be read.
     """
     states = states_of(conditioning)
-    said = (states != 0).any(dim=-1).cpu()
-    ends = (said * torch.arange(1, said.shape[1] + 1)).amax(dim=1).clamp_min(SHORTEST.get(family, 1))
-    for end in ends.unique().tolist():
-        rows = (ends == end).nonzero()[:, 0]
-        yield rows, states[rows][:, :end]
+    found = torch.tensor(lengths(states, SHORTEST.get(family, 1)))
+    for length in found.unique().tolist():
+        rows = (found == length).nonzero()[:, 0]
+        yield rows, states[rows][:, :length]

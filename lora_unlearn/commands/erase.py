@@ -31,6 +31,7 @@ from ..training.typed import changed, read_option
 from ..written import Written, called, check_replaceable
 from .console import TOGETHER, Bars, bars, quiet, say
 from .models import check_no_source, check_size, open_model, output_file, read_own
+from .planning import plan
 from .signals import INTERRUPTED, graceful
 
 
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         if resumed is not None:
             asked = fitting(Order(concept, args.mode, settings, promise), denoiser.family, resumed)
             check_resumed(resumed, begun, concept, args.mode, asked, (denoiser.family, base_hash(denoiser)))
+        settings = plan(denoiser, settings, may_change=args.batch is None)
         again = "repeat the command with --resume to go on" if settings.trains else "repeat the command"
         adapter = erase_to(out, denoiser, Order(concept, args.mode, settings, promise), resumed, again)
         seconds = time.perf_counter() - started

@@ -26,6 +26,7 @@ from .launched import rank
 from .list_work import Work
 from .manifest import Manifest
 from .models import check_size, open_model, output_folder
+from .planning import plan
 from .signals import INTERRUPTED
 
 MANIFEST, TOGETHER = "erasers.json", "all.safetensors"
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         size = (args.resolution,) * 2 if args.resolution else None
         denoiser: Any = RememberingDenoiser(denoiser_for(pipe, size))
         check_size(denoiser, size)
+        settings = plan(denoiser, settings, may_change=args.batch is None)
         work = Work(
             args,
             settings,

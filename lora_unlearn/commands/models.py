@@ -26,6 +26,7 @@ from ..hosts.diffusers import denoiser_for
 from ..hosts.language import LanguageDenoiser
 from ..hosts.prompts import tags
 from ..hosts.sampling import check_family
+from ..hosts.turns import in_turns
 from ..opened import Opened, folder_members, open_set
 from .console import say
 from .launched import local_rank
@@ -46,6 +47,8 @@ def open_model(args: argparse.Namespace) -> Any:
     dtype = getattr(torch, args.dtype) if args.dtype else usual_dtype(args.checkpoint, device)
     pipe = load_pipeline(args.checkpoint, device, dtype)
     check_finite(pipe, args.checkpoint)
+    if in_turns(pipe):
+        say("Note: text encoder, network and VAE take turns on this card, which is small for all of them at once.")
     if device.type == "cpu" and denoiser_for(pipe).family == "demo":
         torch.set_num_threads(1)  # its tensors are so small that threads would only wait for each other
     return pipe

@@ -18,6 +18,7 @@ from ..errors import UnlearnError
 from ..families import FAMILIES
 from ..files import read_shapes
 from .dialects import Said, old_text_encoder, said
+from .turns import placed
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -60,7 +61,7 @@ def load_pipeline(
 
     Args:
         checkpoint: "demo", a folder saved by diffusers, or a single `.safetensors` file.
-        device: where the networks go.
+        device: where the networks go; on a card that is too small for all at once they take turns (`turns`).
         dtype: of the networks.
 
     Raises:
@@ -76,7 +77,7 @@ def load_pipeline(
     else:
         pipe = _from_file(Path(checkpoint), dtype)
     try:
-        return pipe.to(device)
+        return placed(pipe, torch.device(device))
     except (RuntimeError, AssertionError) as error:
         raise UnlearnError(
             f"{checkpoint} could not be moved to {device} ({_first_line(error)}); choose another device."

@@ -12,9 +12,13 @@ from safetensors.torch import load_file, save_file
 pytestmark = pytest.mark.comfyui
 
 CAT, DOG = "a photo of a cat", "a photo of a dog"
-RELATIVES = {"v_prediction": ("ModelSamplingDiscrete", {"sampling": "v_prediction", "zsnr": False})}
-RELATIVES["flow"] = ("ModelSamplingSD3", {"shift": 1.0})
-"""The stock nodes that tell ComfyUI what such a model predicts."""
+V = "v_prediction"
+RELATIVES = {
+    V: (V, "ModelSamplingDiscrete", {"sampling": V, "zsnr": False}),
+    "zero terminal SNR": (V, "ModelSamplingDiscrete", {"sampling": V, "zsnr": True}),
+    "flow": ("flow", "ModelSamplingSD3", {"shift": 1.0}),
+}
+"""Which one it is, and the stock node that tells ComfyUI what it predicts."""
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +58,16 @@ def pictures(host, demo, sample):
     return draw
 
 
-@pytest.mark.parametrize("prediction", RELATIVES)
+@pytest.mark.parametrize("relative", RELATIVES)
 def test_relatives_of_other_parametrisations(
-    prediction, host, pack, demo, erased, pictures, seen, tmp_path, monkeypatch
+    relative, host, pack, demo, erased, pictures, seen, tmp_path, monkeypatch
 ):
     pytest.importorskip("diffusers")
+    prediction, name, settings = RELATIVES[relative]
     pipe = pack("lora_unlearn.demo.relatives").load_relative(ROOT / "tests" / "relatives" / f"{prediction}.safetensors")
     path = tmp_path / "relative.safetensors"
     pack("lora_unlearn.demo.checkpoint").save_checkpoint(path, pipe.unet, pipe.vae, pipe.text_encoder, prediction)
     monkeypatch.setattr(pack("nodes.demo"), "WEIGHTS", path)
-    name, settings = RELATIVES[prediction]
     with torch.inference_mode():
         bare = pack("nodes.demo").load_demo()[0]
         model = host.NODE_CLASS_MAPPINGS[name]().patch(bare, **settings)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from diffusers import EulerDiscreteScheduler
 
 from lora_unlearn import Concept, Eraser, Sampling, denoiser_for, erase, generate, load_bank
 from lora_unlearn.demo.relatives import load_relative
@@ -18,9 +19,15 @@ SAMPLING = Sampling(steps=20, guidance_scale=5.0, batch=12)
 THINGS = ("house", "dog", "ship", "tiger", "star", "guitar")
 
 
-@pytest.fixture(scope="module", params=["v_prediction", "flow"])
+@pytest.fixture(scope="module", params=["v_prediction", "v_prediction, zero terminal SNR", "flow"])
 def pipe(request):
-    return load_relative(FOLDER / f"{request.param}.safetensors")
+    relative, _, ending = request.param.partition(", ")
+    pipe = load_relative(FOLDER / f"{relative}.safetensors")
+    if ending:  # drawn from pure noise, as NoobAI's v model is
+        pipe.scheduler = EulerDiscreteScheduler.from_config(
+            pipe.scheduler.config, rescale_betas_zero_snr=True, timestep_spacing="trailing"
+        )
+    return pipe
 
 
 @pytest.fixture(scope="module", params=["fast", "instant"])

@@ -1,4 +1,7 @@
-"""Erase on a card that is none, with the texts in main memory, as ComfyUI has them: `python on_card.py MODE`."""
+"""Erase on a card that is none: `python on_card.py MODE apart|turns`.
+
+"apart": with the texts in main memory, as ComfyUI has them; "turns": with the model's parts there one after the other.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from lora_unlearn import Concept, Eraser, denoiser_for, erase, erasing, load_ban
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.erase import MODES
 from lora_unlearn.evaluate import DemoJudge
+from lora_unlearn.hosts.turns import take_turns
 from lora_unlearn.hosts.unet import UNetDenoiser
 
 
@@ -40,17 +44,33 @@ def seen(images):
     return [judge.labels[index] for index in judge.verdict(images).probabilities.argmax(1).tolist()]
 
 
-def main(mode: str) -> None:
+def crowds(pipe):
+    """Which parts are on the card whenever one of them is asked."""
+    parts, found = {"unet": pipe.unet, "vae": pipe.vae.decoder, "text_encoder": pipe.text_encoder}, set()
+
+    def note(module, args):
+        found.add(frozenset(name for name, part in parts.items() if next(part.parameters()).device.type == "card"))
+
+    for part in (pipe.unet.conv_in, pipe.vae.decoder, pipe.text_encoder.get_input_embeddings()):
+        part.register_forward_pre_hook(note)
+    return found
+
+
+def main(mode: str, where: str) -> None:
     """Erase the cat, and see that it is gone and the dog is not."""
     device, pipe = card.switch_on(), load_demo()
-    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
-        part.to(device)
+    if where == "turns":
+        take_turns(pipe, device)
+    else:
+        for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+            part.to(device)
+    found, kind = crowds(pipe), Apart if where == "apart" else UNetDenoiser
     pipe.set_progress_bar_config(disable=True)
     settings = MODES[mode]
     if settings.trains:
         settings = replace(settings, iterations=2, batch=2, trajectories=2, trajectory_steps=2, enough=1.0)
     dogs = pictures(pipe, "a photo of a dog")
-    adapter = erase(Apart(pipe, None), Concept("cat"), load_bank("demo"), mode, settings)
+    adapter = erase(kind(pipe), Concept("cat"), load_bank("demo"), mode, settings)
     with erasing(pipe, [Eraser(adapter)]):
         assert [image.tobytes() for image in pictures(pipe, "a photo of a dog")] == [own.tobytes() for own in dogs]
         assert "cat" not in seen(pictures(pipe, "a photo of a cat"))
@@ -58,6 +78,8 @@ def main(mode: str) -> None:
         assert "cat" not in seen(pictures(pipe, "a photo of a cat"))
     assert seen(pictures(pipe, "a photo of a cat")) == ["cat", "cat"]
     assert denoiser_for(pipe).device == device
+    one_each = {frozenset({name}) for name in ("unet", "vae", "text_encoder")}
+    assert found == one_each if where == "turns" else {frozenset({"unet", "vae", "text_encoder"})}, found
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

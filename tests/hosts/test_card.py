@@ -18,8 +18,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("mode", ["instant", pytest.param("fast", marks=pytest.mark.thorough)])
-def test_an_eraser_is_made_and_works_with_its_weights_on_a_card(mode):
+@pytest.mark.parametrize(
+    "mode, where",
+    [
+        ("instant", "apart"),
+        pytest.param("fast", "apart", marks=pytest.mark.thorough),
+        pytest.param("fast", "turns", marks=pytest.mark.thorough),
+    ],
+)
+def test_an_eraser_is_made_and_works_with_its_weights_on_a_card(mode, where):
+    if where == "turns":
+        pytest.importorskip("accelerate")
     script = Path(__file__).parent / "on_card.py"
-    ended = subprocess.run([sys.executable, script, mode], capture_output=True, text=True, timeout=600)
+    ended = subprocess.run([sys.executable, script, mode, where], capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr[-2000:]

@@ -109,7 +109,8 @@ class Victim:
         look, shape = Look(self.denoiser), self.gate.look_shape
         with torch.no_grad():
             concept, empty = look.predictions(self.denoiser.encode([self.concept.probe, ""]), shape)
-        return kappa(look.evaluated(asked, shape), concept[None], empty[None])
+        shown = look.whole(self.eraser.adapter, asked)
+        return kappa(look.evaluated(shown, shape), concept[None], empty[None])
 
     def shut(self, prompts: Sequence[str]) -> list[bool]:
         """Whether the gate stays shut for prompts, as far as that is told before a picture is begun."""
