@@ -1,4 +1,4 @@
-"""Prompts that were weakened: mixed with the empty one under more guidance they ask for as much, and show a gate less."""
+"""Prompts that were mixed with the empty one: under more guidance they ask for as much, and show a gate less."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from torch import Tensor
 
 from .denoiser import Conditioning
 
+ENOUGH = 0.75
+"""Of the distance of the concept's own prompt: from there on a prompt counts as whole, as nearly all do."""
+
 
 def restored(asked: Conditioning, concept: Conditioning, empty: Conditioning) -> Conditioning:
-    """c' = c_0 + (c - c_0) max(1, |c_p - c_0| / |c - c_0|): no prompt is nearer to the empty one than the concept's own.
+    """c' = c_0 + (c - c_0) |c_p - c_0| / |c - c_0|, where c is much nearer to the empty prompt than the concept's own.
 
-    c = a c_p + (1 - a) c_0 (ComfyUI's ConditioningAverage) comes out as c_p, whatever a is. Distances are root mean
+    c = a c_p + (1 - a) c_0 (ComfyUI's ConditioningAverage) comes out as c_p for any small a. Distances are root mean
     squares over the tokens, so that a long prompt is not far for its length.
 
     Args:
@@ -20,7 +23,8 @@ def restored(asked: Conditioning, concept: Conditioning, empty: Conditioning) ->
     """
     wanted = distance(concept.given, fitted(empty.given, concept.given, asked.ragged))
     near = distance(asked.given, fitted(empty.given, asked.given, asked.ragged))
-    factor = torch.where(near > 0, wanted.to(near) / near, torch.ones_like(near))
+    wanted = wanted.to(near)
+    factor = torch.where((near > 0) & (near < ENOUGH * wanted), wanted / near, torch.ones_like(near))
     if not bool((factor > 1).any()):
         return asked
     blank = {name: tensor for name, tensor in empty.tensors.items() if name in asked.tensors}

@@ -51,6 +51,15 @@ def test_what_the_text_misses_is_erased_and_all_else_stays_byte_for_byte(pipe, d
     assert all(a.image.tobytes() == b.image.tobytes() for a, b in zip(plain[4:], erased[4:], strict=True))
 
 
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
+def test_a_prompt_that_is_mixed_with_the_empty_one_is_seen_as_if_it_were_whole(share, careful, denoiser):
+    look, rows = Look(denoiser), denoiser.encode([CAT, DOG, ""])
+    mixed = rows.map(lambda tensor: share * tensor + (1 - share) * tensor[2:])
+    (whole, other), (cat, dog) = look(careful, rows[:2]).tolist(), look(careful, mixed[:2]).tolist()
+    assert cat > careful.gate.look and cat == pytest.approx(whole, abs=0.1)
+    assert dog < careful.gate.look and dog == pytest.approx(other, abs=0.25)
+
+
 def test_the_bound_is_shared_and_said(careful, denoiser):
     gate = careful.gate
     assert gate.look_mode == "careful" and gate.false_open_rate == 0.01 and gate.look_prompts >= 199
