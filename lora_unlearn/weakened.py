@@ -42,7 +42,7 @@ def distance(text: Tensor, blank: Tensor) -> Tensor:
 
 
 def fitted(blank: Tensor, like: Tensor, ragged: bool) -> Tensor:
-    """The empty prompt's states (1,T,...) at the length of others (B,T',...): chunk by chunk, or padded as hosts pad."""
+    """The empty prompt's states (1,T,...) at the length of others: chunk by chunk, or padded as hosts pad."""
     length, own = like.shape[1], blank.shape[1]
     if like.ndim < 3 or length == own:  # what belongs to a whole prompt has no tokens
         return blank

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..denoiser import Denoiser
 from ..estimate import free_memory, lowered, measure, planned
-from ..settings import Settings
-from ..training.method import for_family
+from ..settings import Settings, for_family
 from .console import say
 
 

@@ -34,7 +34,7 @@ class AppliedTarget(Target):
         """The slice of the weight, (out, in): an offloading hook's own, else what the layer makes of the identity."""
         linear: Any = self.linear
         if hasattr(linear, "_hf_hook") and linear.weight.is_meta:
-            from accelerate.utils import align_module_device  # type: ignore[import-untyped]
+            from accelerate.utils import align_module_device
 
             with align_module_device(linear):
                 return linear.weight.detach().clone()[self.rows]

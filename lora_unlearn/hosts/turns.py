@@ -40,7 +40,7 @@ def take_turns(pipe: Any, device: torch.device) -> None:
     from accelerate.hooks import ModelHook, add_hook_to_module
     from accelerate.utils import send_to_device
 
-    class Turn(ModelHook):  # type: ignore[misc]
+    class Turn(ModelHook):
         """Before a part is asked, the others make room and it is brought in."""
 
         def __init__(self, others: Sequence[nn.Module]) -> None:

@@ -34,7 +34,16 @@ def test_a_finished_run_says_what_it_did_and_libraries_say_nothing(finished):
     out, code, said, err = finished
     assert (code, err) == (0, "")
     assert f"file: {out} ({out.stat().st_size / 1000:.0f} kB)" in said
-    for fact in ("'cat'", "redirected: ", "3 updates", "gate: would have opened", "95 % interval", "for calibration"):
+    for fact in (
+        "'cat'",
+        "The training takes at most",
+        "of memory beside the model",
+        "redirected: ",
+        "3 updates",
+        "gate: would have opened",
+        "95 % interval",
+        "for calibration",
+    ):
         assert fact in said
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
@@ -129,11 +138,12 @@ def test_paper_mode(model, run, tmp_path):
     assert {(layer.rank, layer.scale) for _, layer in adapter.lora.items()} == {(1, 8.0)}
 
 
-def test_a_training_that_changed_too_little_is_no_success(model, refused, tmp_path):
+def test_a_training_that_changed_too_little_is_no_success(model, run, tmp_path):
     out = tmp_path / "cat.safetensors"
     words = ("--concept", "xyzzy", "--iterations", 1, "--learning-rate", 1e-6)
     words = (*words, "--method-option", "down=scaled")  # which starts with no change at all
-    said = refused(*erase(model, out, *words))
+    code, told, said = run(*erase(model, out, *words))
+    assert code == 1 and told.count("\n") == said.count("\n") == 1 and "takes at most" in told
     assert "redirected" in said
     assert "--iterations" in said
     assert Adapter.load(unfinished_beside(out)).partial

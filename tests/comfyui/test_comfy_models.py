@@ -59,9 +59,7 @@ def pictures(host, demo, sample):
 
 
 @pytest.mark.parametrize("relative", RELATIVES)
-def test_relatives_of_other_parametrisations(
-    relative, host, pack, demo, erased, pictures, seen, tmp_path, monkeypatch
-):
+def test_relatives_of_other_parametrisations(relative, host, pack, demo, erased, pictures, seen, tmp_path, monkeypatch):
     pytest.importorskip("diffusers")
     prediction, name, settings = RELATIVES[relative]
     pipe = pack("lora_unlearn.demo.relatives").load_relative(ROOT / "tests" / "relatives" / f"{prediction}.safetensors")
