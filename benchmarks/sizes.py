@@ -30,6 +30,7 @@ from lora_unlearn.erase import MODES
 from lora_unlearn.estimate import estimate, measure, planned
 from lora_unlearn.families import FAMILIES
 from lora_unlearn.hosts.sampling import erasing
+from lora_unlearn.hosts.turns import crowded, take_turns
 from lora_unlearn.lora import Lora
 from lora_unlearn.settings import Settings, for_family
 
@@ -70,6 +71,9 @@ def measured(size: str, device: torch.device, options: argparse.Namespace) -> di
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     row: dict[str, Any] = {"size": size, "device": name, "torch": torch.__version__, "dtype": str(dtype)}
     row["model MiB"] = allocated(device)
+    if options.card and crowded(pipe, options.card * 2**30):
+        take_turns(pipe.to("cpu"), device)  # as `load_pipeline` would have it
+        row["in turns"] = True
     if device.type == "cuda":
         torch.cuda.empty_cache()
     for part, work in {

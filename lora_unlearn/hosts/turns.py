@@ -15,15 +15,16 @@ ROOM = 0.6
 
 def placed(pipe: Any, device: torch.device) -> Any:
     """A pipeline on a device: all of it, or on a card that is too small for that, its parts in turn."""
-    if device.type == "cuda" and size(pipe) > ROOM * torch.cuda.mem_get_info(device)[0] and find_spec("accelerate"):
+    if device.type == "cuda" and find_spec("accelerate") and crowded(pipe, torch.cuda.mem_get_info(device)[0]):
         take_turns(pipe, device)
         return pipe
     return pipe.to(device)
 
 
-def size(pipe: Any) -> int:
-    """Bytes of a pipeline's weights."""
-    return sum(p.numel() * p.element_size() for group in groups(pipe) for part in group for p in part.parameters())
+def crowded(pipe: Any, free: float) -> bool:
+    """Whether a pipeline's weights leave too little of so many bytes."""
+    weights = (parameter for group in groups(pipe) for part in group for parameter in part.parameters())
+    return sum(weight.numel() * weight.element_size() for weight in weights) > ROOM * free
 
 
 def in_turns(pipe: Any) -> bool:

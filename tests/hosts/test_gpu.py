@@ -15,6 +15,7 @@ from lora_unlearn.cli import main
 from lora_unlearn.demo.checkpoint import load_demo
 from lora_unlearn.erase import MODES, usual_negatives
 from lora_unlearn.evaluate import DemoJudge
+from lora_unlearn.hosts.turns import take_turns
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 CARD, COUNT = torch.device("cuda"), 4
@@ -109,6 +110,18 @@ def test_weights_that_wait_in_main_memory(offload):
     pipe.set_progress_bar_config(disable=True)
     getattr(pipe, offload)()
     dogs = pictures(pipe, "a photo of a dog")
+    with erasing(pipe, [Eraser(adapter)]):
+        assert seen(pictures(pipe, "a photo of a cat")) == 0
+        assert same(pictures(pipe, "a photo of a dog"), dogs)
+
+
+def test_parts_that_take_turns_on_the_card():
+    pytest.importorskip("accelerate")
+    pipe = load_demo().to(torch.float16)
+    pipe.set_progress_bar_config(disable=True)
+    take_turns(pipe, CARD)
+    dogs, adapter = pictures(pipe, "a photo of a dog"), made(pipe, "fast")
+    assert next(pipe.text_encoder.parameters()).device.type != next(pipe.unet.parameters()).device.type
     with erasing(pipe, [Eraser(adapter)]):
         assert seen(pictures(pipe, "a photo of a cat")) == 0
         assert same(pictures(pipe, "a photo of a dog"), dogs)
