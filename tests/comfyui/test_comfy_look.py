@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from comfy_graphs import one_node, plain
 from test_comfy_families import FAMILIES, adapter, build, latents  # noqa: F401 (fixtures)
 from test_comfy_guidance import decisions, erased  # noqa: F401 (fixture)
 from test_comfy_ways import CAT, DOG, kit, scheduled_lora  # noqa: F401 (fixture)
@@ -118,3 +119,28 @@ def test_settings_left_as_they_are_take_the_modes_own(pack):
 
 
 TRAINED = {"model": ("1", 0), "clip": ("1", 1), "concept": "cat", "mode": "instant", "iterations": 1}
+
+
+def averaged(graph, share, cfg):
+    """A graph whose prompt is mixed with the empty one, under as much more guidance."""
+    inputs = {"conditioning_to": ("3", 0), "conditioning_from": ("4", 0), "conditioning_to_strength": share}
+    kind, sampling = graph["6"]
+    return {
+        **graph,
+        "12": ("ConditioningAverage", inputs),
+        "6": (kind, {**sampling, "positive": ("12", 0), "cfg": cfg / share}),
+    }
+
+
+def test_the_preset_thorough_hears_what_is_mixed_with_the_empty_prompt(run, seen):
+    def drawn(graph):
+        done = run(graph)
+        assert done.error is None
+        return done.outputs["7"][0][0]
+
+    thorough, share = {"preset": "thorough"}, 0.3
+    assert "cat" not in seen(drawn(one_node(CAT, **thorough)))
+    assert seen(drawn(averaged(plain(CAT), share, 5.0))).count("cat") >= 3
+    assert "cat" not in seen(drawn(averaged(one_node(CAT, **thorough), share, 5.0)))
+    dogs = [drawn(averaged(graph, share, 5.0)) for graph in (plain(DOG), one_node(DOG, **thorough))]
+    assert torch.equal(*dogs)
