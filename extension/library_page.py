@@ -128,14 +128,16 @@ class LibraryPage:
         compat.on(own.load.click, self._take_in, [self.chosen, own.folder], self.every)
 
     def _search(self, text: str | None) -> Updates:
-        entries = self.library.found(text or "")
-        names = [entry.name for entry in entries if not entry.problem]
-        return [gr.update(value=lists.erasers(entries, self.library.off)), gr.update(choices=names)]
+        names = [entry.name for entry in self.library.found(text or "") if not entry.problem]
+        return [gr.update(value=self._table(text)), gr.update(choices=names)]
+
+    def _table(self, text: str | None) -> str:
+        """What a search finds, as the page shows it."""
+        return lists.erasers(self.library.found(text or ""), self.library.off, searched=bool(text))
 
     def _switch(self, on: list[str] | None, text: str | None) -> Updates:
         self.switches.switch(on)
-        table = lists.erasers(self.library.found(text or ""), self.library.off)
-        return [gr.update(value=on or []), compat.html(self.switches.said()), gr.update(value=table)]
+        return [gr.update(value=on or []), compat.html(self.switches.said()), gr.update(value=self._table(text))]
 
     def _switch_all(self, on: bool, text: str | None) -> Updates:
         groups = [group or LOOSE for group in groups_of(self.library.members())]

@@ -10,13 +10,14 @@ from lora_unlearn.report.markup import table, tag
 from .entries import Entry
 from .panels import box
 
-NOTHING = "There are no erasers here, or the search finds none; the page Erase makes one."
+NOTHING = "There are no erasers yet; the page Erase makes one."
+NOT_FOUND = "The search finds none of your erasers."
 
 
-def erasers(entries: Sequence[Entry], off: Collection[str] = ()) -> str:
-    """The library as a table; `off` are groups that are switched off."""
+def erasers(entries: Sequence[Entry], off: Collection[str] = (), searched: bool = False) -> str:
+    """The library, or what a search found of it, as a table; `off` are groups that are switched off."""
     if not entries:
-        return box(tag("div", tag("p", NOTHING), class_="empty"))
+        return box(tag("div", tag("p", NOT_FOUND if searched else NOTHING), class_="empty"))
     usable = [
         [entry.name, f"erases {entry.concept}", entry.family, _state(entry, off),
          f"{entry.size / 1000:.0f} kB", time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.changed))]

@@ -60,7 +60,7 @@ def test_the_library_shows_all_and_a_search_finds_some(page):
     assert every["table"].count("<tr>") == 101 and '<th scope="row">artists/cat</th>' in every["table"]
     some = page.last("lora_unlearn_search", "change", search="dyck")
     assert some["table"].count("<tr>") == 6 and len(page.props["chosen"]["choices"]) == 5
-    assert "the search finds none" in page.last("lora_unlearn_search", "change", search="zebra")["table"]
+    assert "The search finds none" in page.last("lora_unlearn_search", "change", search="zebra")["table"]
 
 
 def test_groups_are_switched_and_the_set_has_a_name(page):

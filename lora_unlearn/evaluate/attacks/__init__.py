@@ -93,7 +93,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "averaging": Attack(
         projection.attack_average, "embedding", False,
-        "the prompt averaged with the empty one until the gate is shut, under more guidance",
+        "the prompt averaged with one that says nothing until the gate is shut, under more guidance",
         "ComfyUI's ConditioningAverage", "nothing", 1, reads_text=True,
     ),
     "schedule": Attack(

@@ -1,8 +1,9 @@
-"""Editing the prompt's states so that the gate hears nothing: out of its direction, or towards the empty prompt."""
+"""Editing the prompt's states so that the gate hears nothing: out of its direction, or towards a prompt that says nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 
 from torch import Tensor
 
@@ -12,7 +13,9 @@ from .attempt import Attempt
 from .learning import below, kept_shut
 from .victim import Victim
 
-HALVINGS = 20
+HALVINGS = 12
+INNOCENT = "a photo"
+"""What a prompt is mixed with where the empty one is not the best."""
 
 
 def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
@@ -29,21 +32,29 @@ def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
 
 
 def attack_average(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
-    """c' = a c + (1 - a) c_empty with the largest a that keeps the gate shut, and the guidance scale divided by a.
+    """c' = a c + (1 - a) c_other with the largest a that keeps the gate shut, and the guidance scale divided by a.
 
     Every user of ComfyUI can do it (ConditioningAverage). The scale makes up for what the prompt has lost, as far as
-    the network is linear. The budget does not matter.
+    the network is linear. c_other is the empty prompt or `INNOCENT`, whichever leaves more of it. The budget does not
+    matter.
     """
     way = victim.asking(prompt)
-    rows = victim.denoiser.encode([prompt, ""])  # together, so that both have one length
-    asked, empty = rows[[0]].tensors, rows[[1]].tensors
+    rows = victim.denoiser.encode([prompt, "", INNOCENT])  # together, so that all have one length
+    asked, *others = (rows[[row]].tensors for row in range(3))
+    shares = [largest_share(victim, asked, other) for other in others]
+    share, other, name = max(zip(shares, others, ("the empty prompt", f"{INNOCENT!r}"), strict=True), key=itemgetter(0))
+    scale = way.scale / max(share, 0.05)
+    moved = replace(way, positive=[averaged(asked, other, share)], scale=scale)
+    return Attempt(moved, f"{prompt} ({share:.0%} of it, the rest {name}; guidance scale {scale:.1f})")
+
+
+def largest_share(victim: Victim, asked: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """Of a prompt in a mixture with another one, as much as keeps the gate shut."""
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         share = (low + high) / 2
-        low, high = (low, share) if kept_shut(victim, averaged(asked, empty, share)) > 0 else (share, high)
-    scale = way.scale / max(low, 0.05)
-    moved = replace(way, positive=[averaged(asked, empty, low)], scale=scale)
-    return Attempt(moved, f"{prompt} ({low:.0%} of it, the rest the empty prompt; guidance scale {scale:.1f})")
+        low, high = (low, share) if kept_shut(victim, averaged(asked, other, share)) > 0 else (share, high)
+    return low
 
 
 def projected(text: Tensor, direction: Tensor, highest: float) -> Tensor:
