@@ -1,4 +1,4 @@
-"""Editing the prompt's states so that the gate hears nothing: out of its direction, or towards a prompt that says nothing."""
+"""Editing a prompt's states so that the gate hears nothing: out of its direction, or towards one that says nothing."""
 
 from __future__ import annotations
 
