@@ -1,12 +1,12 @@
 """What gets past an eraser: `python -m benchmarks.attacks`, on the demo model; `docs/evaluation.md` has the table.
 
 Every attack of `lora_unlearn.evaluate.attacks` against a *fast* eraser of each concept under three defences: the gate
-that reads the text, the gate with a second look (careful), and no gate, the eraser always on. An attack is made once,
-against the text gate or the adapter, and drawn under all three. A row is one concept, attack and prompt; each lies in
-`--out`/attacks, and what is there is not tried again, so the command goes on where it was stopped. Prompts come
-outermost: a run that is stopped early has tried everything on fewer of them. `--table` prints the tables alone.
-`--method robust` attacks erasers of another method, `--adaptive` the careful gate, with its second look in the loop,
-`--relative` those of the language relative, whose prompts a real text encoder reads.
+that reads the text, the gate with a second look (careful; bounds as in the preset *thorough*), and no gate, the eraser
+always on. An attack is made once, against the text gate or the adapter, and drawn under all three. A row is one
+concept, attack and prompt; each lies in `--out`/attacks, and what is there is not tried again, so the command goes on
+where it was stopped. Prompts come outermost: a run that is stopped early has tried everything on fewer of them.
+`--table` prints the tables alone. `--method robust` attacks erasers of another method, `--adaptive` the careful gate,
+with its second look in the loop, `--relative` those of the language relative, whose prompts a real text encoder reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.relative.model import load_language_relative, load_relative_judg
 from lora_unlearn import Adapter, Concept, Eraser, UnlearnError, calibrate, denoiser_for, erase, load_bank
 from lora_unlearn.bounds import clopper_pearson
 from lora_unlearn.decisions import Decision, decide
-from lora_unlearn.erase import usual_negatives
+from lora_unlearn.erase import PRESETS, usual_negatives
 from lora_unlearn.evaluate import DemoJudge, Judge
 from lora_unlearn.evaluate.attacks import ATTACKS, NEEDS, Attack, Victim, Way, prompts_for
 from lora_unlearn.look import Look
@@ -95,7 +95,8 @@ def house(folder: Path, denoiser: Any, judge: Judge, concept: str, method: str, 
         erase(denoiser, Concept(concept), load_bank(denoiser.family), method).save(paths[0])
     adapter = Adapter.load(paths[0])
     if not paths[1].is_file():
-        gate = calibrate(denoiser, adapter, usual_negatives(denoiser.family, adapter.concept), look="careful")
+        ordinary, rate = usual_negatives(denoiser.family, adapter.concept), PRESETS["thorough"].promise.false_open_rate
+        gate = calibrate(denoiser, adapter, ordinary, false_open_rate=rate, look="careful")
         replace(adapter, gate=gate).save(paths[1])
     careful = replace(adapter, gate=Adapter.load(paths[1]).gate)  # of the same layers
     attacked = Eraser(careful if adaptive else adapter)
