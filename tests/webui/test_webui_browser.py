@@ -207,6 +207,7 @@ box.querySelector('input').click()
 
 def test_words_are_ticked_and_a_prompt_is_tried(page):
     page.open("Erase concept")
+    page.click("#lora_unlearn_pages > .tab-nav > button", "Erase")
     page.type(CONCEPT, "cat")
     page.driver.execute_script(BLUR, page.find(CONCEPT))
     page.until("#lora_unlearn_near", holds="kitten")
