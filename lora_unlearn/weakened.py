@@ -7,14 +7,15 @@ from torch import Tensor
 
 from .denoiser import Conditioning
 
-ENOUGH = 0.75
-"""Of the distance of the concept's own prompt: from there on a prompt counts as whole, as nearly all do."""
+NOTHING, ENOUGH = 0.01, 0.75
+"""Of the distance of the concept's own prompt: up to which a prompt is the empty one but for rounding, and from which on
+it counts as whole, as nearly all do."""
 
 
 def restored(asked: Conditioning, concept: Conditioning, empty: Conditioning) -> Conditioning:
     """c' = c_0 + (c - c_0) |c_p - c_0| / |c - c_0|, where c is much nearer to the empty prompt than the concept's own.
 
-    c = a c_p + (1 - a) c_0 (ComfyUI's ConditioningAverage) comes out as c_p for any small a. Distances are root mean
+    c = a c_p + (1 - a) c_0 (ComfyUI's ConditioningAverage) comes out as c_p for a small a. Distances are root mean
     squares over the tokens, so that a long prompt is not far for its length.
 
     Args:
@@ -23,8 +24,8 @@ def restored(asked: Conditioning, concept: Conditioning, empty: Conditioning) ->
     """
     wanted = distance(concept.given, fitted(empty.given, concept.given, asked.ragged))
     near = distance(asked.given, fitted(empty.given, asked.given, asked.ragged))
-    wanted = wanted.to(near)
-    factor = torch.where((near > 0) & (near < ENOUGH * wanted), wanted / near, torch.ones_like(near))
+    share = near / wanted.to(near).clamp_min(1e-12)
+    factor = torch.where((share > NOTHING) & (share < ENOUGH), 1 / share, torch.ones_like(share))
     if not bool((factor > 1).any()):
         return asked
     blank = {name: tensor for name, tensor in empty.tensors.items() if name in asked.tensors}

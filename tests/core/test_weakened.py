@@ -33,6 +33,12 @@ def test_prompts_that_are_far_enough_are_the_same_object():
     assert restored(asked, rows(noise(7, 1)), rows(noise(7, 0))) is asked
 
 
+def test_what_rounding_leaves_between_a_prompt_and_the_empty_one_is_not_blown_up():
+    empty = noise(7, 0)
+    asked = rows(empty, empty + 1e-3 * noise(7, 2))
+    assert restored(asked, rows(noise(7, 1)), rows(empty)) is asked
+
+
 def test_a_prompt_of_two_chunks_is_compared_chunk_by_chunk():
     empty, concept = noise(7, 0), noise(7, 1)
     long, blank = torch.cat([noise(7, 5), concept]), torch.cat([empty, empty])
