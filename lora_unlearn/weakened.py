@@ -8,8 +8,8 @@ from torch import Tensor
 from .denoiser import Conditioning
 
 NOTHING, ENOUGH = 0.01, 0.75
-"""Of the distance of the concept's own prompt: up to which a prompt is the empty one but for rounding, and from which on
-it counts as whole, as nearly all do."""
+"""Of the distance of the concept's own prompt: up to here a prompt is the empty one but for rounding, and from here on it
+counts as whole, as nearly all do."""
 
 
 def restored(asked: Conditioning, concept: Conditioning, empty: Conditioning) -> Conditioning:
