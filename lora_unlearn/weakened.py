@@ -8,8 +8,8 @@ from torch import Tensor
 from .denoiser import Conditioning
 
 NOTHING, ENOUGH = 0.01, 0.75
-"""Of the distance of the concept's own prompt: up to here a prompt is the empty one but for rounding, and from here on it
-counts as whole, as nearly all do."""
+"""Of the distance of the concept's own prompt: nearer, a prompt is the empty one but for rounding; farther, it is whole,
+as nearly all are."""
 
 
 def restored(asked: Conditioning, concept: Conditioning, empty: Conditioning) -> Conditioning:
