@@ -8,7 +8,7 @@ from torch import Tensor
 from .denoiser import Conditioning
 
 NOTHING, ENOUGH = 0.01, 0.75
-"""Of the distance of the concept's own prompt: nearer, a prompt is the empty one but for rounding; farther, it is whole,
+"""Of the distance of the concept's own prompt: nearer it is the empty one but for rounding; farther, a whole one,
 as nearly all are."""
 
 
