@@ -264,7 +264,8 @@ def test_the_hosts_paste_button_brings_the_accordion_back(page):
             assert time.monotonic() < end, found
             time.sleep(0.2)
         page.until("#txt2img_prompt textarea")
-        assert page.driver.execute_script("return arguments[0].value", page.find("#txt2img_prompt textarea")) == CAT
+        if page.server.kind.name != "Forge Neo":  # whose own button skips fields that began without a value
+            assert page.driver.execute_script("return arguments[0].value", page.find("#txt2img_prompt textarea")) == CAT
 
     pasted(INFOTEXT.format(ERASED), [True, "cat", "0.75", "on", "dog", "2", "off", "none", "1", "auto"])
     page.shoot("pasted")
