@@ -61,9 +61,9 @@ def take_turns(pipe: Any, device: torch.device) -> None:
 
 
 def bring(part: nn.Module, device: torch.device) -> None:
-    """Move a part, unless it is there."""
+    """Move a part between main memory and the one card, unless it is there ("cuda" may be meant for "cuda:0")."""
     first = next(part.parameters(), None)
-    if first is not None and first.device != device:
+    if first is not None and first.device.type != device.type:
         part.to(device)
 
 

@@ -78,8 +78,8 @@ def main(mode: str, where: str) -> None:
         assert "cat" not in seen(pictures(pipe, "a photo of a cat"))
     assert seen(pictures(pipe, "a photo of a cat")) == ["cat", "cat"]
     assert denoiser_for(pipe).device == device
-    one_each = {frozenset({name}) for name in ("unet", "vae", "text_encoder")}
-    assert found == one_each if where == "turns" else {frozenset({"unet", "vae", "text_encoder"})}, found
+    names = ("unet", "vae", "text_encoder")
+    assert found == ({frozenset({name}) for name in names} if where == "turns" else {frozenset(names)}), found
 
 
 main(*sys.argv[1:])
