@@ -168,8 +168,9 @@ def mentions(
     They count neither way, unless the user asked to keep them or too few negatives would be left.
     """
     like = float(opened.quantile(LIKE_THE_CONCEPT))
-    order = [i for i in closed.argsort(descending=True).tolist() if closed[i] >= like and negatives[i] not in protected]
-    return list(dict.fromkeys(negatives[i] for i in order[: max(0, len(negatives) - needed)]))
+    scores, order = closed.sort(descending=True)
+    found = [negatives[i] for i in order[scores >= like].tolist() if negatives[i] not in protected]
+    return list(dict.fromkeys(found[: max(0, len(negatives) - needed)]))
 
 
 def probe_index(gate: Gate, steps: int) -> int:

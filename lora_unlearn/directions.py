@@ -39,7 +39,7 @@ def whole(conditioning: Conditioning, names: Sequence[str] = ("text", "after")) 
     model is its attention sink, so large that it would set the scale of everything else.
     """
     parts = [conditioning.tensors[name] for name in names if name in conditioning.tensors]
-    return Conditioning({"text": torch.cat(parts, dim=1)})
+    return Conditioning({"text": torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]})
 
 
 def heard(denoiser: Denoiser, width: int) -> Tensor:
