@@ -131,10 +131,14 @@ class Guidance:
         if self.text is None or not same(asked, self.text):
             self.text = asked
             self._begin(call)
+        self._count(call)
+        if not self.awake:
+            return call.base()
         probing = [worker for worker in self.awake if self._must_probe(worker, index)]
         mixture = Mixture.of(self.awake, call)
         inside = mixture.top == 1 if not probing else torch.zeros_like(mixture.top, dtype=torch.bool)
-        base = self._base(call, mixture, inside)
+        with mixture.adapted(inside.float()):
+            base = call.base()  # with the erasers switched on for the rows that it can make by itself
         for worker in probing:
             self._probe(worker, call, base)
         if probing:
@@ -161,14 +165,12 @@ class Guidance:
         undecided = any(decision.open is None for decision in worker.decisions)
         return undecided and index >= round(worker.eraser.adapter.gate.step * self.steps)
 
-    def _base(self, call: Call, mixture: Mixture, inside: Tensor) -> Tensor:
-        """The host's evaluation, with the erasers switched on for the rows that it can make by itself."""
+    def _count(self, call: Call) -> None:
+        """Note the host's own evaluation of each picture's rows."""
         pictures = len(call.positive)
         self.evaluations = (self.evaluations + [0.0] * pictures)[:pictures]
         self.extra = (self.extra + [0] * pictures)[:pictures]
         self.evaluations = [count + len(call.conditioning) / pictures for count in self.evaluations]
-        with mixture.adapted(inside.float()):
-            return call.base()
 
     def _extra(self, call: Call, rows: Tensor, pictures: list[int], conditioning: Conditioning) -> Tensor:
         for picture in pictures:

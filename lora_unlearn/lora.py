@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,9 @@ class LoraLayer(nn.Module):
 
 class Lora(nn.Module):
     """Layers by canonical module name (dots and all)."""
+
+    awake: ClassVar[set[int]] = set()
+    """The ids of all that are switched on now, on whatever network: while there is none, no layer need look for one."""
 
     def __init__(self, layers: Mapping[str, LoraLayer]) -> None:
         super().__init__()
@@ -90,11 +93,16 @@ class Lora(nn.Module):
     @contextmanager
     def rows(self, scale: Tensor | None) -> Iterator[None]:
         """Within this block, row i of every batch gets scale[i] of the residual (one value: all rows); None: off."""
-        before, self.row_scale = self.row_scale, scale
+        before = self.row_scale
+        self._switch(scale)
         try:
             yield
         finally:
-            self.row_scale = before
+            self._switch(before)
+
+    def _switch(self, scale: Tensor | None) -> None:
+        self.row_scale = scale
+        (Lora.awake.discard if scale is None else Lora.awake.add)(id(self))
 
     def attach(self, targets: Mapping[str, Target]) -> Attachment:
         """Attach to live layers, inactive until `rows` is entered; the caller detaches.
@@ -171,7 +179,7 @@ class _Residual:
 class _Forward:
     """Stands in for a layer's forward: its own result, and the residuals of all adapters whose rows are switched on.
 
-    One for all adapters of a layer, however many: those that are silent cost a glance each.
+    One for all adapters of a layer, however many: those that are silent cost a glance each, and nothing while all are.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -189,9 +197,10 @@ class _Forward:
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = self.plain(x, *args, **kwargs)
-        for residual in self.residuals:
-            if residual.lora.row_scale is not None:
-                out = residual.add(out, x)
+        if Lora.awake:
+            for residual in self.residuals:
+                if residual.lora.row_scale is not None:
+                    out = residual.add(out, x)
         return out
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:

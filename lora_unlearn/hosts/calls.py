@@ -61,7 +61,8 @@ class NetworkCall:
     @property
     def moment(self) -> float:
         """The timestep that the network is told, in the pipeline's own unit."""
-        return float(torch.as_tensor(self.kwargs[self.TIME]).flatten()[0])
+        given = torch.as_tensor(self.kwargs[self.TIME])
+        return float(given if given.numel() == 1 else given.flatten()[0])
 
     def states(self, given: Any) -> Tensor:
         """The network's input, (B,...)."""
@@ -127,10 +128,13 @@ def rows_of_prompts(
     """
     rows, groups = torch.arange(len(states)), 1 + guided + perturbed
     size = len(states) // groups
-    repeated = size * groups == len(states) and all(torch.equal(states[:size], part) for part in states.split(size)[1:])
-    if not guided or not repeated:
+    if not guided or size * groups != len(states):
         return rows, None
-    return (rows[:size], rows[size:]) if positive_first else (rows[size:], rows[:size].repeat(groups - 1))
+    first, *others = states.split(size)
+    if not all(torch.equal(first, part) for part in others):
+        return rows, None
+    one, other = rows.split([size, len(rows) - size])
+    return (one, other) if positive_first else (other, one.repeat(2) if perturbed else one)
 
 
 def rows_of(value: Any, rows: Tensor, count: int) -> Any:

@@ -193,9 +193,9 @@ class Clock:
             self.timesteps, self.prompts, self.index = timesteps, None, -1
         if call.aside:
             return None
-        prompts = call.conditioning.tensors["text"]
-        if self.prompts is not None and call.moment == self.moment:
+        prompts, moment = call.conditioning.tensors["text"], call.moment
+        if self.prompts is not None and moment == self.moment:
             return self.index if not call.ALTERNATES or same(prompts, self.prompts) else None
-        self.moment, self.prompts = call.moment, prompts
+        self.moment, self.prompts = moment, prompts
         self.index += 1
         return self.index
