@@ -8,8 +8,8 @@ The probes measure on one latent of the picture's own run, with the host's predi
   w = e(0) - e(c_p), the way out of the concept: does the adapter do to this prompt what it was trained to do?
 * raw, the norm |D| that UnGuide averages over many runs (arXiv 2508.05755); kept for its own mode.
 
-* text, the largest response of any token of the prompt to a direction that separates the concept's tokens from all
-  others: it needs no evaluation at all, and decides before the first step.
+* text, the largest response of any token of the prompt, at one length for all, to a direction that separates the
+  concept's tokens from all others: it needs no evaluation at all, and decides before the first step.
 
 Scores of one kind are comparable between latents, sizes and parametrisations; raw norms are not.
 """
@@ -44,6 +44,8 @@ class Gate:
         threshold: open at or above this score.
         step: when a probe is made, as a share of the run (0 is the first step).
         direction: of the text score: base64 of float32 values, one for each component of a token embedding.
+        unit: the length at which the text score hears every token, so that brackets which weigh a word change nothing;
+            0: each at its own, as before gates had one.
         text_closed, text_open: the band of text scores in which a probe is needed.
         false_open_rate: the rate that calibration guarantees for prompts like its negatives.
         negatives, positives: how many prompts calibrated it.
@@ -62,6 +64,7 @@ class Gate:
     threshold: float = 0.5
     step: float = 0.07
     direction: str = ""
+    unit: float = 0.0
     text_closed: float = float("-inf")
     text_open: float = float("inf")
     false_open_rate: float | None = None
@@ -106,9 +109,7 @@ class Gate:
         values = {name: value for name, value in asdict(self).items() if value not in left_out}
         if self.look is None:  # earlier versions do not know these
             values = {name: value for name, value in values.items() if not name.startswith("look")}
-        if not self.shared_by:
-            del values["shared_by"]
-        return values
+        return {name: value for name, value in values.items() if value or name not in ("shared_by", "unit")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Gate:
@@ -162,20 +163,20 @@ def text_score_of_each(prompt: Conditioning, gates: Sequence[Gate]) -> Tensor:
     found = torch.zeros(len(gates), len(text), device=text.device)
     reading = [place for place, gate in enumerate(gates) if gate.direction]
     if reading:
-        directions = torch.stack([_direction(gates[place], text.shape[-1]) for place in reading])
-        found[reading] = responses(text, directions).amax(dim=2)
+        chosen = [gates[place] for place in reading]
+        found[reading] = responses(text, chosen).amax(dim=2)
     return found
 
 
 def token_scores(text: Tensor, gate: Gate) -> Tensor:
-    """The response of every token of texts (B,T,D) to the gate's direction, (B,T).
+    """The response of every token c of texts (B,T,D) to the gate's direction d, (B,T): <c, d> * unit / |c|.
 
     Padding that a host sets to zero can't be the strongest token: it counts as the weakest of its row.
 
     Raises:
         UnlearnError: if the direction is damaged, of another width than the text, or the text is not finite.
     """
-    return responses(text, _direction(gate, text.shape[-1])[None])[0]
+    return responses(text, [gate])[0]
 
 
 def _direction(gate: Gate, width: int) -> Tensor:
@@ -193,14 +194,20 @@ def _direction(gate: Gate, width: int) -> Tensor:
     return direction
 
 
-def responses(text: Tensor, directions: Tensor) -> Tensor:
-    """The response of every token of texts (B,T,D) to directions (n,D), padding as in `token_scores`: (n,B,T).
+def responses(text: Tensor, gates: Sequence[Gate]) -> Tensor:
+    """The response of every token of texts (B,T,D) to each of some gates, see `token_scores`: (gates,B,T).
 
     Raises:
-        UnlearnError: if a text is not finite.
+        UnlearnError: as `token_scores` does.
     """
+    directions = torch.stack([_direction(gate, text.shape[-1]) for gate in gates]).to(text.device)
+    units = torch.tensor([[gate.unit] for gate in gates], device=text.device)
     with autocast(text.device.type, enabled=False):  # a host's own would score in half precision
-        found = directions.to(text.device) @ text.float().flatten(0, 1).T
+        tokens = text.float().flatten(0, 1)
+        found = directions @ tokens.T
+        if bool((units > 0).any()):
+            alike = units / tokens.norm(dim=1).clamp_min(1e-12)
+            found = found * torch.where(units > 0, alike, 1.0)
     if not bool(torch.isfinite(found).all()):
         raise UnlearnError(
             "The text encoder returned values that are not finite, so no gate can decide; load it in float32, or take "

@@ -82,6 +82,13 @@ class Moments:
         return torch.as_tensor(self.total) / max(1.0, self.count)
 
     @property
+    def size(self) -> float:
+        """The root mean square of the tokens' lengths."""
+        squares = torch.as_tensor(self.summed).diagonal().sum() if isinstance(self.summed, Tensor) else torch.zeros(())
+        squares = squares + sum(weight * text.square().sum() for weight, text in self.waiting)
+        return float(squares / max(1.0, self.count)) ** 0.5
+
+    @property
     def covariance(self) -> Tensor:
         """About the mean, (width, width)."""
         return self.outer / max(1.0, self.count) - torch.outer(self.mean, self.mean)

@@ -98,7 +98,7 @@ def hearing(
     others = add(denoiser, kept, summed(denoiser, [*parts.shape, *own, ""], count), count, KEPT_WEIGHT)
     target = add(denoiser, shown, Moments(), count)
     direction = fisher(target, others, scale=heard(denoiser, len(others.mean)))
-    gate = Gate(statistic="text", direction=encode_direction(direction))
+    gate = Gate(statistic="text", direction=encode_direction(direction), unit=target.size)
     return Hearing(gate, concept, parts, tuple(own), asked[1::2])
 
 

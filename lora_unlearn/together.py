@@ -91,7 +91,7 @@ def heard_again(denoiser: Denoiser, adapter: Adapter, parts: Parts, own: Sequenc
     concept = keeping(adapter.concept, adapter.instead)
     shaped = parts.without(adapter.concept)
     asked = sentences(concept, shaped.shape, denoiser.family)[1::2]
-    gate = Gate(statistic="text", direction=adapter.gate.direction)
+    gate = Gate(statistic="text", direction=adapter.gate.direction, unit=adapter.gate.unit)
     return Hearing(gate, concept, shaped, tuple(without_concept(own, adapter.concept)), asked)
 
 

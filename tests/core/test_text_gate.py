@@ -13,7 +13,7 @@ from lora_unlearn import Concept, UnlearnError, denoiser_for, load_bank
 from lora_unlearn.bank import Parts
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.denoiser import Conditioning
-from lora_unlearn.gate import text_score, token_scores
+from lora_unlearn.gate import Gate, text_score, token_scores
 from lora_unlearn.sentences import sentences
 from lora_unlearn.text_gate import text_gate
 from lora_unlearn.tried import try_prompt
@@ -91,6 +91,17 @@ def test_padding_that_is_zero_is_never_the_strongest(dog):
     assert (
         float(text_score(Conditioning({"text": text}), dog)) == pytest.approx(float(scores[0, 1])) and scores[0, 1] < 0
     )
+
+
+def test_brackets_that_weigh_words_change_no_score(minilm, dog):
+    """A gate of an earlier version heard a weighed word as much louder."""
+    asked = minilm.encode(["a man walks a dog in a garden"]).tensors["text"]
+    weights = torch.linspace(0.3, 1.6, asked.shape[1])[None, :, None]
+    earlier = replace(dog, unit=0.0)
+    assert torch.allclose(token_scores(asked * weights, dog), token_scores(asked, dog), atol=1e-4)
+    louder = token_scores(asked, earlier) * weights[..., 0]
+    assert torch.allclose(token_scores(asked * weights, earlier), louder, atol=1e-4)
+    assert Gate.from_dict(dog.to_dict()) == dog and "unit" not in earlier.to_dict()
 
 
 @pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])

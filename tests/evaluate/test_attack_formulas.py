@@ -88,6 +88,15 @@ def test_projection_is_the_smallest_change_below_the_limit():
     assert torch.allclose(F.cosine_similarity(moved, -direction[None], dim=1), torch.ones(len(moved)), atol=1e-5)
 
 
+def test_projection_is_exact_where_the_gate_hears_all_tokens_at_one_length():
+    text, direction = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8.0) - 3
+    gate = Gate("text", direction=encode_direction(direction), unit=3.0)
+    answer = token_scores(text, gate)
+    for limit in (float(answer.median()), float(answer.quantile(0.3)), -1.0):
+        found = projected(text, direction, limit, gate.unit)
+        assert torch.allclose(token_scores(found, gate), answer.clamp(max=limit), atol=1e-4)
+
+
 def test_averaging_mixes_every_tensor():
     one, other = ({"text": torch.full((1, 2, 3), v), "pooled": torch.full((1, 3), v)} for v in (4.0, 0.0))
     found = averaged(one, other, 0.25).tensors

@@ -26,6 +26,8 @@ FIRST = {
     "test_the_demo_model_has_the_same_name_and_layers_in_every_host",
     "test_prompts_states_and_predictions_are_those_of_every_host",
     "test_prompts_are_read_with_the_users_clip_skip",
+    "test_words_that_brackets_weigh_are_heard_as_they_are",
+    "test_the_preset_thorough_erases_what_it_is_asked_for_and_nothing_else",
     "test_the_tabs_own_pictures_are_those_of_the_page",
     "test_gradients_reach_the_adapter",
     "test_a_unet_that_comes_to_a_card_for_the_training_has_gradients",

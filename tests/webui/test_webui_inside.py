@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import made
 from test_webui_accordion import CAT, DOG, furthest, same
 
 from lora_unlearn import Adapter, Gate
@@ -204,3 +205,24 @@ def test_models_of_other_kinds_are_refused_in_one_sentence(server):
     assert "text of width 99" in told["unknown"] and "text of width 2048" in told["sdxl without its label"]
     assert ("--lowvram" in told["low memory"]) == (server.kind.name == "A1111")
     assert all(sentence.count(". ") == 0 for sentence in told.values())
+
+
+def test_words_that_brackets_weigh_are_heard_as_they_are(server, cat, seen):
+    """Half a prompt still draws the whole concept, and much of something else asks for no more than that."""
+    faint, loud = f"({CAT}:0.3)", f"({DOG}:1.6)"
+    assert seen(server.draw(faint, batch_size=4).pictures).count("cat") >= 3
+    assert "cat" not in seen(server.draw(faint, True, cat, 1.0, "auto", batch_size=4).pictures)
+    told = server.draw(loud, True, cat, 1.0, "auto")
+    assert "closed, changes nothing" in told.infotexts[0] and same(told.pictures, server.draw(loud).pictures)
+
+
+def test_the_preset_thorough_erases_what_it_is_asked_for_and_nothing_else(server, seen):
+    name = made(server, "cat", "thorough")
+    path = server.data / "models" / "lora-unlearn" / f"{name}.safetensors"
+    gate = Adapter.load(path).gate
+    assert gate.look_mode == "careful" and gate.false_open_rate == 0.02
+    for prompt in (CAT, f"({CAT}:0.2)"):
+        assert "cat" not in seen(server.draw(prompt, True, name, 1.0, "auto", batch_size=4).pictures)
+    told = server.draw(DOG, True, name, 1.0, "auto")
+    assert "closed, changes nothing" in told.infotexts[0] and same(told.pictures, server.draw(DOG).pictures)
+    path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from operator import itemgetter
 
+import torch
 from torch import Tensor
 
 from ...denoiser import Conditioning
@@ -19,15 +20,16 @@ INNOCENT = "a photo"
 
 
 def attack(victim: Victim, prompt: str, seed: int, budget: int) -> Attempt:
-    """c' = c - max(0, <c, d> - limit) d / |d|^2 for every token: the smallest change with no token above the limit.
+    """Every token without what of the gate's direction it has beyond a limit, a little below the threshold.
 
-    d is the gate's direction, as it stands in the eraser's file; the limit is a little below the threshold. What is
-    left is what the gate does not read. Needs a host that takes embeddings. The budget does not matter.
+    The direction is as it stands in the eraser's file. What is left is what the gate does not read. Needs a host that
+    takes embeddings. The budget does not matter.
     """
     way = victim.asking(prompt)
     asked = way.positive[0]
     victim.hears(asked)
-    text = projected(asked.tensors["text"], decode_direction(victim.gate.direction), below(victim.gate.text_closed))
+    direction, limit = decode_direction(victim.gate.direction), below(victim.gate.text_closed)
+    text = projected(asked.tensors["text"], direction, limit, victim.gate.unit)
     return Attempt(replace(way, positive=[asked.reading(text)]), f"{prompt} (without the gate's direction)")
 
 
@@ -57,11 +59,21 @@ def largest_share(victim: Victim, asked: dict[str, Tensor], other: dict[str, Ten
     return low
 
 
-def projected(text: Tensor, direction: Tensor, highest: float) -> Tensor:
-    """Token states (B,T,D) without what of a direction (D,) is above the highest answer that is allowed."""
+def projected(text: Tensor, direction: Tensor, highest: float, unit: float = 0.0) -> Tensor:
+    """Token states (B,T,D) moved along a direction d (D,) until none is above the highest answer that is allowed.
+
+    With c = a d / |d| + b, b across d: a token answers a |d| where it is heard at its own length, and a |d| u / |c|
+    where all are at the unit u. That is the highest where a = |b| s / (1 - s^2)^(1/2) with s = highest / (|d| u).
+    """
     direction = direction.to(text.device)
-    excess = (text.float() @ direction - highest).clamp_min(0)
-    return (text.float() - excess[..., None] * direction / direction.square().sum()).to(text)
+    length = direction.norm()
+    along = text.float() @ direction / length
+    most = torch.full_like(along, highest / float(length))
+    if unit:
+        across = (text.float() - along[..., None] * direction / length).norm(dim=-1)
+        share = (most / unit).clamp(-0.999, 0.999)
+        most = across * share / (1 - share.square()).sqrt()
+    return (text.float() - (along - most).clamp_min(0)[..., None] * direction / length).to(text)
 
 
 def averaged(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> Conditioning:
