@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from comfy_graphs import one_node
+from comfy_graphs import one_node, plain
 
 pytestmark = pytest.mark.comfyui
 
@@ -178,6 +178,21 @@ def test_other_prompts_stay_closed_whatever_they_are(run, prompt):
     answer, details = shown(done, "3")
     assert answer == "Stays closed: the picture will be the model's own, byte for byte."
     assert details.startswith("details: score ") and done.outputs["3"][0] == [False]
+
+
+def test_words_that_brackets_weigh_are_heard_as_they_are(run, seen):
+    """A faint prompt asks for the whole concept, and much of something else for no more than that."""
+
+    def drawn(graph):
+        done = run(graph)
+        assert done.error is None
+        return done.outputs["7"][0][0]
+
+    for faint in (f"({CAT}:0.3)", "a photo of a (cat:0.5)"):
+        assert seen(drawn(plain(faint))).count("cat") >= 3
+        assert "cat" not in seen(drawn(one_node(faint)))
+    loud = "(a photo of a dog:1.6)"
+    assert torch.equal(drawn(plain(loud)), drawn(one_node(loud)))
 
 
 def test_trying_agrees_with_what_a_run_decides(run, training):
