@@ -6,7 +6,8 @@ always on. An attack is made once, against the text gate or the adapter, and dra
 concept, attack and prompt; each lies in `--out`/attacks, and what is there is not tried again, so the command goes on
 where it was stopped. Prompts come outermost: a run that is stopped early has tried everything on fewer of them.
 `--table` prints the tables alone. `--method robust` attacks erasers of another method, `--adaptive` the careful gate,
-with its second look in the loop, `--relative` those of the language relative, whose prompts a real text encoder reads.
+with its second look in the loop, `--strength 2` erasers at another strength, which the attacker knows, `--relative`
+those of the language relative, whose prompts a real text encoder reads.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ DEFENCES = ("text gate", "careful", "always on")
 def main() -> None:
     """Try what is missing, then print the tables."""
     options = common.options(
-        __doc__ or "", attacks="", prompts=2, method="fast", adaptive=False, relative=False, table=False
+        __doc__ or "", attacks="", prompts=2, method="fast", strength=1.0, adaptive=False, relative=False, table=False
     )
     folder = options.out / "-".join(["attacks", *["relative"] * options.relative, *{options.method} - {"fast"}])
-    rows_in = folder / "adaptive" if options.adaptive else folder
+    ways = ["adaptive"] * options.adaptive + [f"strength-{options.strength:g}"] * (options.strength != 1)
+    rows_in = folder.joinpath(*ways)
     rows_in.mkdir(parents=True, exist_ok=True)
     concepts = ("cat", "ship", "frog") if options.concepts == ["cat", "ship"] else options.concepts
     names = options.attacks.split(",") if options.attacks else list(ATTACKS)
@@ -55,7 +57,7 @@ def main() -> None:
             for concept in concepts:
                 missing = [name for name in names if not row_file(rows_in, concept, name, index).is_file()]
                 if missing:
-                    victims = house(folder, *model, concept, options.method, options.adaptive)
+                    victims = house(folder, *model, concept, options)
                     attacked(rows_in, victims, missing, index)
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(rows_in.glob("*-*.json"))]
     print(common.markdown([table_row(name, rows) for name in ATTACKS if any(r["attack"] == name for r in rows)]))
@@ -88,18 +90,18 @@ class House:
         return decide(adapter, way.positive[-1], self.look)[0]
 
 
-def house(folder: Path, denoiser: Any, judge: Judge, concept: str, method: str, adaptive: bool) -> House:
+def house(folder: Path, denoiser: Any, judge: Judge, concept: str, options: Any) -> House:
     """The eraser of a concept under both gates, made once and kept; which of them is attacked."""
     paths = [folder / f"{concept}.safetensors", folder / f"{concept}.careful.safetensors"]
     if not paths[0].is_file():
-        erase(denoiser, Concept(concept), load_bank(denoiser.family), method).save(paths[0])
+        erase(denoiser, Concept(concept), load_bank(denoiser.family), options.method).save(paths[0])
     adapter = Adapter.load(paths[0])
     if not paths[1].is_file():
         ordinary, rate = usual_negatives(denoiser.family, adapter.concept), PRESETS["thorough"].promise.false_open_rate
         gate = calibrate(denoiser, adapter, ordinary, false_open_rate=rate, look="careful")
         replace(adapter, gate=gate).save(paths[1])
     careful = replace(adapter, gate=Adapter.load(paths[1]).gate)  # of the same layers
-    attacked = Eraser(careful if adaptive else adapter)
+    attacked = Eraser(careful if options.adaptive else adapter, options.strength)
     return House(Victim(denoiser, attacked, judge, concept, STEPS, SCALE), adapter, careful, Look(denoiser))
 
 
