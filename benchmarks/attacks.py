@@ -6,8 +6,8 @@ always on. An attack is made once, against the text gate or the adapter, and dra
 concept, attack and prompt; each lies in `--out`/attacks, and what is there is not tried again, so the command goes on
 where it was stopped. Prompts come outermost: a run that is stopped early has tried everything on fewer of them.
 `--table` prints the tables alone. `--method robust` attacks erasers of another method, `--adaptive` the careful gate,
-with its second look in the loop, `--strength 2` erasers at another strength, which the attacker knows, `--relative`
-those of the language relative, whose prompts a real text encoder reads.
+with its second look in the loop, `--strength 2` erasers at another strength, which the attacker knows, `--gamma 2` those
+that were made with another gamma, `--relative` those of the language relative, whose prompts a real text encoder reads.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from lora_unlearn.erase import PRESETS, usual_negatives
 from lora_unlearn.evaluate import DemoJudge, Judge
 from lora_unlearn.evaluate.attacks import ATTACKS, NEEDS, Attack, Victim, Way, prompts_for
 from lora_unlearn.look import Look
+from lora_unlearn.settings import GAMMA
+from lora_unlearn.training.methods import METHODS
 
 BUDGETS = {"plain": 48, "vocabulary": 96, "ringabell": 30, "mma": 20, "p4d": 20, "unlearndiffatk": 20,
            "unlearndiffatk_shut": 24, "textual_inversion": 40, "textual_inversion_shut": 40, "cce": 40, "recall": 5,
@@ -42,9 +44,18 @@ DEFENCES = ("text gate", "careful", "always on")
 def main() -> None:
     """Try what is missing, then print the tables."""
     options = common.options(
-        __doc__ or "", attacks="", prompts=2, method="fast", strength=1.0, adaptive=False, relative=False, table=False
+        __doc__ or "",
+        attacks="",
+        prompts=2,
+        method="fast",
+        gamma=GAMMA,
+        strength=1.0,
+        adaptive=False,
+        relative=False,
+        table=False,
     )
-    folder = options.out / "-".join(["attacks", *["relative"] * options.relative, *{options.method} - {"fast"}])
+    kind = ["relative"] * options.relative + [options.method] * (options.method != "fast")
+    folder = options.out / "-".join(["attacks", *kind, *[f"gamma-{options.gamma:g}"] * (options.gamma != GAMMA)])
     ways = ["adaptive"] * options.adaptive + [f"strength-{options.strength:g}"] * (options.strength != 1)
     rows_in = folder.joinpath(*ways)
     rows_in.mkdir(parents=True, exist_ok=True)
@@ -94,7 +105,9 @@ def house(folder: Path, denoiser: Any, judge: Judge, concept: str, options: Any)
     """The eraser of a concept under both gates, made once and kept; which of them is attacked."""
     paths = [folder / f"{concept}.safetensors", folder / f"{concept}.careful.safetensors"]
     if not paths[0].is_file():
-        erase(denoiser, Concept(concept), load_bank(denoiser.family), options.method).save(paths[0])
+        settings = METHODS[options.method].settings
+        settings = settings if options.gamma == GAMMA else replace(settings, gamma=options.gamma)
+        erase(denoiser, Concept(concept), load_bank(denoiser.family), options.method, settings).save(paths[0])
     adapter = Adapter.load(paths[0])
     if not paths[1].is_file():
         ordinary, rate = usual_negatives(denoiser.family, adapter.concept), PRESETS["thorough"].promise.false_open_rate
