@@ -6,8 +6,9 @@ always on. An attack is made once, against the text gate or the adapter, and dra
 concept, attack and prompt; each lies in `--out`/attacks, and what is there is not tried again, so the command goes on
 where it was stopped. Prompts come outermost: a run that is stopped early has tried everything on fewer of them.
 `--table` prints the tables alone. `--method robust` attacks erasers of another method, `--adaptive` the careful gate,
-with its second look in the loop, `--strength 2` erasers at another strength, which the attacker knows, `--gamma 2` those
-that were made with another gamma, `--relative` those of the language relative, whose prompts a real text encoder reads.
+with its second look in the loop, `--strength 2` erasers at another strength, which the attacker knows, `--gamma 2`
+those that were made with another gamma, `--relative` those of the language relative, whose prompts a real text encoder
+reads.
 """
 
 from __future__ import annotations
