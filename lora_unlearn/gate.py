@@ -205,7 +205,7 @@ def responses(text: Tensor, gates: Sequence[Gate]) -> Tensor:
     with autocast(text.device.type, enabled=False):  # a host's own would score in half precision
         tokens = text.float().flatten(0, 1)
         found = directions @ tokens.T
-        if bool((units > 0).any()):
+        if any(gate.unit for gate in gates):
             alike = units / tokens.norm(dim=1).clamp_min(1e-12)
             found = found * torch.where(units > 0, alike, 1.0)
     if not bool(torch.isfinite(found).all()):

@@ -24,6 +24,7 @@ LARGEST = 2**63 - 1
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "scale": (-1e6, 1e6),
+    "unit": (0, 1e9),
     "rank": (1, 1e6),
     "batch": (1, 1e12),
     **dict.fromkeys(("gamma", "learning_rate", "guidance_scale"), (0, 1e6)),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import autocast
 
-from lora_unlearn import Concept, UnlearnError, denoiser_for, load_bank
+from lora_unlearn import Adapter, Concept, UnlearnError, denoiser_for, load_bank
 from lora_unlearn.bank import Parts
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.denoiser import Conditioning
@@ -102,6 +102,12 @@ def test_brackets_that_weigh_words_change_no_score(minilm, dog):
     louder = token_scores(asked, earlier) * weights[..., 0]
     assert torch.allclose(token_scores(asked * weights, earlier), louder, atol=1e-4)
     assert Gate.from_dict(dog.to_dict()) == dog and "unit" not in earlier.to_dict()
+
+
+def test_a_file_whose_gate_hears_at_no_length_is_refused(cat, tmp_path):
+    path = replace(cat, gate=replace(cat.gate, unit=-3.0)).save(tmp_path / "cat.safetensors")
+    with pytest.raises(UnlearnError, match="unit is '-3"):
+        Adapter.load(path)
 
 
 @pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
