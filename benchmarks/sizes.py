@@ -34,7 +34,7 @@ from lora_unlearn.hosts.turns import crowded, take_turns
 from lora_unlearn.lora import Lora
 from lora_unlearn.settings import Settings, for_family
 
-PROMPT, REPEATS, UPDATES = "a house by the sea", 5, 6
+PROMPT, REPEATS, UPDATES, SMALL = "a house by the sea", 5, 6, 64
 CONCEPT = Concept("cat", replace_with="dog")
 
 
@@ -195,7 +195,7 @@ def pictures(pipe: Any, adapter: Adapter, options: argparse.Namespace, device: t
                 ready(device)
                 put_on = time.perf_counter() - begun
                 with watched(device) as figures:
-                    latents = draw(pipe, options.steps)
+                    latents = draw(pipe, options)
             if turn == 0:  # warms up, and compiles where that is asked for
                 found[f"{name}: first s"] = figures["seconds"]
                 if name == "plain":
@@ -214,12 +214,15 @@ def pictures(pipe: Any, adapter: Adapter, options: argparse.Namespace, device: t
     return found
 
 
-def draw(pipe: Any, steps: int) -> torch.Tensor:
-    """The latents of one picture, with guidance where the family uses it."""
-    scale = FAMILIES[denoiser_for(pipe).family].guidance_scale
-    generator = torch.Generator().manual_seed(0)
+def draw(pipe: Any, options: argparse.Namespace) -> torch.Tensor:
+    """The latents of one picture of the pipeline's usual size, with guidance where the family uses it."""
     return pipe(
-        prompt=PROMPT, num_inference_steps=steps, guidance_scale=scale, generator=generator, output_type="latent"
+        prompt=PROMPT,
+        num_inference_steps=options.steps,
+        guidance_scale=FAMILIES[denoiser_for(pipe).family].guidance_scale,
+        generator=torch.Generator().manual_seed(0),
+        output_type="latent",
+        **{"height": SMALL, "width": SMALL} if options.tiny else {},
     ).images
 
 

@@ -41,6 +41,7 @@ NAMES, OTHERS, PAIRS = 2, 1, 4
 RANDOM = replace(MODES["fast"], down="random", learning_rate=1e-2)
 WAYS: dict[str, Settings] = {
     "instant": MODES["instant"],
+    "firm": MODES["firm"],
     "fast": MODES["fast"],
     "gentle": replace(MODES["fast"], learning_rate=1e-2),
     "retaining": replace(MODES["fast"], terms=("goal", "retain")),
@@ -48,7 +49,7 @@ WAYS: dict[str, Settings] = {
     "refiner values": RANDOM,
     "entry random": replace(RANDOM, selector="context"),
 }
-"""Instant and fast mode as they are, on the layer that reads the encoder's states, and trainings elsewhere."""
+"""Instant, firm and fast mode as they are, on the layer that reads the encoder's states, and trainings elsewhere."""
 FIGURES = (
     "target left",
     "names left",

@@ -47,9 +47,9 @@ class Preset(NamedTuple):
 PRESETS: dict[str, Preset] = {
     "quick": Preset("instant", MODES["instant"]),
     "balanced": Preset("fast", MODES["fast"]),
-    "thorough": Preset("robust", MODES["robust"], Promise(false_open_rate=2 * FALSE_OPEN_RATE, look="careful")),
+    "thorough": Preset("firm", MODES["firm"], Promise(false_open_rate=2 * FALSE_OPEN_RATE, look="careful")),
 }
-"""By name. Thorough is what withstands most attacks (`docs/evaluation.md`): trained under attack, with a second look
+"""By name. Thorough is for those who expect people to try (`docs/evaluation.md`): turned further, with a second look
 beside the whole bound of the text."""
 USUAL_PRESET = "quick"
 """Chosen from the table in `docs/methods.md`: of things, a style and an attribute the closed form leaves least."""

@@ -6,6 +6,7 @@ Several processes may work on one folder, see `list_work`.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UnlearnError: if the list or the folder can't be used; a line that can't is passed over, and told of.
     """
+    begun = time.time()  # before the model is loaded, which takes one of several processes longer than another
     check_alone(args)
     settings = settings_for(args)
     concepts, problems = read_list(args.concepts)
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
             Manifest(folder / MANIFEST, read_groups(args.concepts)),
             concepts,
             problems,
+            begun,
         )
         if not work.make_all():
             return INTERRUPTED

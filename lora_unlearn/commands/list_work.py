@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Work:
 
     Attributes:
         problems: a sentence for each concept that could not be done.
-        begun: when the process began, in the file system's seconds.
+        begun: when the command began, in seconds since the epoch, as files are dated.
     """
 
     args: argparse.Namespace
@@ -57,7 +57,7 @@ class Work:
     manifest: Manifest
     concepts: Sequence[Concept]
     problems: list[str]
-    begun: float = field(default_factory=time.time)
+    begun: float
 
     def make_all(self) -> bool:
         """All erasers that no other process makes, then those that one has left; False after an interruption."""

@@ -62,6 +62,11 @@ sampling of the frozen model at a guidance scale of 3. Learning rates are those 
 METHODS: dict[str, Method] = {
     "fast": Method("trains from the closed form until the concept is gone", "docs/experiments.md", FAST),
     "instant": Method("the closed form alone, from text, trains nothing: the default", "docs/methods.md", INSTANT),
+    "firm": Method(
+        "the closed form, turned further, for people who will try to get past it: what appears instead is less clear",
+        "docs/evaluation.md",
+        replace(INSTANT, gamma=2.0),
+    ),
     "paper": Method("UnGuide as released, slow", "arXiv 2508.05755", PAPER),
     "esd": Method("guidance away from the concept", "arXiv 2303.07345", replace(PLAIN, objective="esd")),
     "leco": Method(

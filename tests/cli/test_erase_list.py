@@ -139,6 +139,8 @@ def test_a_launchers_processes_share_a_list_and_when_one_is_killed_the_same_comm
     assert {name: row["file"] for name, row in rows.items()} == {name: f"{name}.safetensors" for name in names}
     assert all(Adapter.load(out / row["file"]).gate.shared_by == row["shared_by"] == 6 for row in rows.values())
     assert [path for path in out.iterdir() if path.name.startswith(".")] == []
+    said, err = launch(2, *words, "--overwrite").communicate(timeout=900)
+    assert made(said) == names, err  # each is replaced, and by one of the two
 
 
 def test_a_group_is_a_folder_and_a_line_that_changes_its_group_moves_its_file(run, listed, tmp_path):
