@@ -176,13 +176,13 @@ def test_what_failed_is_told_once(server):
 
 
 def test_a_page_that_is_loaded_in_the_middle_of_a_training_shows_what_is_erased(server, page):
-    given = {**LONG, "also": "puppy", "keep": "wolf", "preset": "thorough", "own": "my own words"}
+    given = {**LONG, "also": "puppy", "keep": "wolf", "preset": "balanced", "own": "my own words"}
     watching = page.do("lora_unlearn_erase", concept="dog", **given)
     while "3 of" not in (told := next(watching).get("progress", "")) or LEARNING not in told:
         pass
     again = Page(server.address)
     shown = again.load(steps=1)
-    assert (shown["concept"], shown["also"], shown["keep"], shown["preset"]) == ("dog", "puppy", "wolf", "thorough")
+    assert (shown["concept"], shown["also"], shown["keep"], shown["preset"]) == ("dog", "puppy", "wolf", "balanced")
     assert (shown["iterations"], shown["learning_rate"], shown["rank"]) == ("5000", "1e-05", "")
     assert not shown.get("own")
     Page(server.address).last("lora_unlearn_stop")
