@@ -48,9 +48,9 @@ class EraseConcept(io.ComfyNode):
             "preset",
             options=list(PRESETS),
             default=USUAL_PRESET,
-            tooltip="quick: from the text alone, in seconds. balanced: a short training. thorough: as quick, "
-            "turns further away, so what appears instead is less clear, and the model itself looks at prompts whose "
-            "words say nothing.",
+            tooltip="quick: from the text alone, in seconds. balanced: a short training. thorough: no training, "
+            "but a few hundred looks by the model; turns further away, so what appears instead is less clear, and the "
+            "model itself looks at prompts whose words say nothing.",
         )
         vae = io.Vae.Input(
             "vae",
