@@ -87,7 +87,7 @@ def _training(add: Parser) -> None:
         "--mode",
         "--method",
         type=words,
-        help="instant solves without training, firm too, and turns further, fast trains, paper follows UnGuide as "
+        help="instant solves without training, firm does and turns further, fast trains, paper follows UnGuide as "
         "released; lora-unlearn methods lists them all. Default: instant; fast where an option asks for a training "
         "(--iterations, --learning-rate, --batch, --offload, --resume)",
     )
