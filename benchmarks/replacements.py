@@ -45,7 +45,7 @@ def row(model: str, reader: Any, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"model": model, "concept": name}
     for unlike in TRIED:
         replacement.UNLIKE, before = unlike, counted.evaluations
-        found[str(unlike)] = replacement.nearest(counted, concept, bank)
+        found[str(unlike)] = replacement.neighbours(counted, concept, bank).instead
         most = max(most, counted.evaluations - before)
     return found | {"evaluations": most}
 

@@ -29,7 +29,7 @@ from lora_unlearn.erase import MODES, without_concept
 from lora_unlearn.evaluate.prompts import CLASSES, HELD_OUT, TEMPLATE
 from lora_unlearn.hosts.generate import Sampling
 from lora_unlearn.remembered import RememberingDenoiser
-from lora_unlearn.replacement import nearest
+from lora_unlearn.replacement import neighbours
 from lora_unlearn.settings import Settings
 
 FIVE = ("cat", "ship", "frog", "bird", "truck")
@@ -135,7 +135,7 @@ def eraser(reader: Any, name: str, way: str, seed: int) -> Adapter:
     Of the bank's other nouns the model draws next to none.
     """
     own = Concept(name)
-    concept = replace(own, replace_with=nearest(reader, own, without_concept(demo_bank(), own)))
+    concept = replace(own, replace_with=neighbours(reader, own, without_concept(demo_bank(), own)).instead)
     mode = "instant" if WAYS[way].iterations == 0 else "fast"
     return erase(reader, concept, bank(), mode, replace(WAYS[way], seed=seed))
 

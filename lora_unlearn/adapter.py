@@ -25,7 +25,9 @@ from .version import __version__
 FORMAT_VERSION = 1
 KEY = "lora_unlearn"
 PLAIN = ("family", "base_hash", "prediction_type", "mode", "partial", "redirected", "iterations", "evaluations")
-"""Fields of `Adapter` in the metadata as they are; "instead" and "clip_skip" came later and may be missing."""
+"""Fields of `Adapter` in the metadata as they are; "instead" came later and may be missing."""
+SELDOM = ("nearest", "clip_skip")
+"""Fields that are written only where they say something."""
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Adapter:
         iterations: updates made.
         evaluations: network evaluations spent, by stage ("training", "calibration").
         instead: what it was trained to draw instead; empty: the empty prompt, or the sentence without the style.
+        nearest: the nearest other thing, if that is another one; its prompts leave the gate closed, too.
         clip_skip: which of CLIP's layers prompts were read from, counted from the last; 0: the model's own.
     """
 
@@ -62,6 +65,7 @@ class Adapter:
     iterations: int = 0
     evaluations: dict[str, int] = field(default_factory=dict)
     instead: str = ""
+    nearest: str = ""
     clip_skip: int = 0
 
     def save(self, path: str | Path) -> Path:
@@ -99,8 +103,7 @@ class Adapter:
             "modules": self.lora.names,
         }
         own["instead"] = self.instead
-        if self.clip_skip:
-            own["clip_skip"] = self.clip_skip
+        own |= {name: value for name in SELDOM if (value := getattr(self, name))}
         own |= {name: getattr(self, name) for name in PLAIN}
         rank, known = self.lora.rank, FAMILIES[self.family]
         return {

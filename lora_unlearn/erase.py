@@ -21,7 +21,7 @@ from .look import Asked, LookMode, with_look
 from .lora import Lora
 from .order import NOBODY, Order, Save, Watch
 from .promise import USUAL, Promise
-from .replacement import nearest, plain_nouns
+from .replacement import Neighbours, neighbours, plain_nouns
 from .settings import GAMMA, Settings, for_concept, for_family
 from .text_gate import hearing, prompts_read, settled
 from .training.methods import METHODS, row
@@ -60,7 +60,7 @@ def usual_mode(trains: bool) -> Mode:
     return "fast" if trains else PRESETS[USUAL_PRESET].mode
 
 
-RECIPE = 7
+RECIPE = 8
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3
@@ -140,8 +140,8 @@ class Begun:
 
     @property
     def concept(self) -> Concept:
-        """With what takes its place among the things to keep: who asks for that must find the gate closed."""
-        return keeping(self.adapter.concept, self.adapter.instead)
+        """With its neighbours among the things to keep, see `keeping`."""
+        return keeping(self.adapter)
 
 
 def fulfil(
@@ -174,7 +174,8 @@ def begin(
     promise = replace(promise, own=tuple(without_concept(promise.own, order.concept)))
     check_negatives(len(parts.calibrate), promise.share)
     adapter = _unfinished(denoiser, order.concept, settings, order.mode)
-    adapter.instead = resume.instead if resume else _instead(counted, order.concept, settings, bank)
+    near = Neighbours(resume.instead, resume.nearest) if resume else _neighbours(counted, order.concept, settings, bank)
+    adapter.instead, adapter.nearest = near.instead, near.nearest if near.nearest != near.instead else ""
     prompts = encode(counted, replace(order.concept, replace_with=adapter.instead), parts.shape[:EDIT_PROMPTS])
     if settings.trains:
         complete = _train(counted, adapter, prompts, watch, resume)
@@ -220,32 +221,38 @@ def finish(begun: Sequence[Begun], report: Callable[[int, int], None] = lambda d
         own.adapter.partial = False
 
 
-def _instead(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> str:
-    """What takes the concept's place: the user's choice, or the settings'."""
+def _neighbours(denoiser: Denoiser, concept: Concept, settings: Settings, bank: Sequence[str]) -> Neighbours:
+    """The nearest thing, and what takes the concept's place: the user's choice, or the settings'."""
     named = concept.replace_with.strip()
-    if settings.reference != "nearest" or named:
-        return named
-    allowed = without_concept(bank, Concept(concept.name, (*concept.also, *concept.avoid)))
-    return nearest(denoiser, concept, allowed)
+    if settings.reference != "nearest":
+        return Neighbours(named, "")
+    found = neighbours(denoiser, concept, without_concept(bank, concept))
+    return found._replace(instead=named) if named else found
 
 
 def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
     """About how many prompts `erase` reads before it trains anything: more if many nouns are asked, none twice."""
     bank, words = load_bank(family), 2 * len(concept.pairs())
     shaping = min(EDIT_PROMPTS, len(Parts.of(bank).without(concept).shape)) + len(concept.kept())
-    named = settings.reference != "nearest" or concept.replace_with.strip() or concept.is_manner
+    given = settings.reference != "nearest" or concept.is_manner
     return (
         words
         + shaping
         + 2 * PUT_BESIDE
-        + (0 if named else len(plain_nouns(without_concept(bank, concept))) + words // 2)
+        + (0 if given else len(plain_nouns(without_concept(bank, concept))) + words // 2)
     )
 
 
-def keeping(concept: Concept, instead: str) -> Concept:
-    """With what takes its place among the things to keep: who asks for that must find the gate closed."""
-    fresh = instead and instead not in (*concept.words, *concept.keep)
-    return replace(concept, keep=(*concept.keep, instead)) if fresh else concept
+def keeping(adapter: Adapter) -> Concept:
+    """An adapter's concept with what takes its place, and the nearest thing, among the things to keep.
+
+    Who asks for them must find the gate closed; for the nearest even where another eraser has taken it, whose gate then
+    opens, or the user lets something else take the concept's place.
+    """
+    concept = adapter.concept
+    fresh = [word for word in dict.fromkeys((adapter.instead, adapter.nearest)) if word]
+    known = {*concept.words, *concept.keep}
+    return replace(concept, keep=(*concept.keep, *(word for word in fresh if word not in known)))
 
 
 def _unfinished(denoiser: Denoiser, concept: Concept, settings: Settings, mode: Mode) -> Adapter:
@@ -306,7 +313,7 @@ def recalibrated(
     """
     if negatives is None:
         negatives = usual_negatives(denoiser.family, adapter.concept)
-    asked = replace(adapter, concept=keeping(adapter.concept, adapter.instead))
+    asked = replace(adapter, concept=keeping(adapter))
     gate = calibrate(denoiser, asked, negatives, positives, false_open_rate, report=report, look=look)
     return replace(adapter, gate=gate, base_hash=base_hash(denoiser), clip_skip=clip_skip_of(denoiser))
 

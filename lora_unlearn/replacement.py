@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .bank import PLAIN
+from .bank import PLAIN, without_concept
 from .concept import Concept
 from .denoiser import CHUNK, Denoiser
 from .directions import fisher, heard
@@ -39,9 +41,21 @@ LONGEST = 2
 """Words that a replacement may have."""
 
 
+class Neighbours(NamedTuple):
+    """The things nearest to a concept.
+
+    Attributes:
+        instead: the nearest that the concept does not `avoid`, to take its place.
+        nearest: the nearest of all, whose prompts the gate must leave alone.
+    """
+
+    instead: str
+    nearest: str
+
+
 @torch.no_grad()
-def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
-    """The noun nearest to the concept, to text encoder and network, that the model draws, and draws otherwise.
+def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Neighbours:
+    """The nouns nearest to the concept, to text encoder and network, that the model draws, and draws otherwise.
 
     The bank's plain nouns are asked in the order in which the text encoder puts them. One will do if the network reacts
     to it at least `LEAST_PULL` times as hard as to the concept, and in another direction; its nearness is the text
@@ -53,11 +67,11 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
         bank: ordinary prompts without the concept.
 
     Returns:
-        A word; empty for a style and for an attribute, whose reference is the same sentence without it, and where not
-        even a neutral word would do: then the empty prompt takes the concept's place.
+        Two words, mostly one and the same. Empty for a style and for an attribute, whose reference is the same sentence
+        without it; the first also where not even a neutral word would do: then the empty prompt takes its place.
     """
     if concept.is_manner:
-        return ""
+        return Neighbours("", "")
     x = denoiser.initial_noise(NOISES, torch.Generator().manual_seed(SEED))
     sigma = denoiser.sigmas(2)[0].expand(NOISES).to(x.device)
 
@@ -75,15 +89,27 @@ def nearest(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> str:
         found, alike = reaction(noun, count)
         return found if found >= LEAST_PULL - lenient and alike <= MOST_ALIKE + lenient else 0.0
 
-    blank, own = asked(""), asked(concept.probe)
-    best, nearness = "", -math.inf
-    for noun, close in by_nearness(denoiser, concept, bank)[:ASKED]:
-        if close <= nearness:
-            break
+    @cache
+    def unlike(noun: str) -> float:
+        """What a noun loses of its nearness."""
         found = pull(noun, SCREENED, LENIENT) and pull(noun, NOISES)
-        if found and close - UNLIKE * math.log(found) ** 2 > nearness:
-            best, nearness = noun, close - UNLIKE * math.log(found) ** 2
-    return best or (NEUTRAL if reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else "")
+        return UNLIKE * math.log(found) ** 2 if found else math.inf
+
+    def first(nouns: Sequence[tuple[str, float]]) -> str:
+        best, nearness = "", -math.inf
+        for noun, close in nouns[:ASKED]:
+            if close <= nearness:
+                break
+            if close - unlike(noun) > nearness:
+                best, nearness = noun, close - unlike(noun)
+        return best
+
+    blank, own = asked(""), asked(concept.probe)
+    near = by_nearness(denoiser, concept, bank)
+    free = without_concept([noun for noun, _ in near], Concept(concept.name, concept.avoid))
+    found = first([(noun, close) for noun, close in near if noun in free])
+    neutral = NEUTRAL if not found and reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else ""
+    return Neighbours(found or neutral, first(near))
 
 
 def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> list[tuple[str, float]]:

@@ -88,7 +88,7 @@ def bounded_together(
 
 def heard_again(denoiser: Denoiser, adapter: Adapter, parts: Parts, own: Sequence[str]) -> Hearing:
     """A finished eraser's gate, to be set anew."""
-    concept = keeping(adapter.concept, adapter.instead)
+    concept = keeping(adapter)
     shaped = parts.without(adapter.concept)
     asked = sentences(concept, shaped.shape, denoiser.family)[1::2]
     gate = Gate(statistic="text", direction=adapter.gate.direction, unit=adapter.gate.unit)

@@ -11,8 +11,9 @@ import torch
 from lora_unlearn import Concept, Settings, denoiser_for, erase, load_bank, replacement
 from lora_unlearn.bank import without_concept
 from lora_unlearn.directions import energy, enough_factors
+from lora_unlearn.erase import PRESETS, keeping
 from lora_unlearn.moments import tokens
-from lora_unlearn.replacement import nearest
+from lora_unlearn.replacement import neighbours
 from lora_unlearn.training.prompts import encode
 from lora_unlearn.training.scene import Scene
 from lora_unlearn.training.starts import STARTS
@@ -23,13 +24,13 @@ def test_the_nearest_other_thing_is_one_that_the_model_draws(pipe, word):
     from lora_unlearn.demo.words import THINGS
 
     bank = without_concept(load_bank("demo"), Concept(word))
-    found = nearest(denoiser_for(pipe), Concept(word), bank)
-    assert found in THINGS and found != word
+    found = neighbours(denoiser_for(pipe), Concept(word), bank)
+    assert found.instead in THINGS and found.instead != word and found.nearest == found.instead
 
 
 @pytest.mark.parametrize("concept", [Concept("ink drawing style"), Concept("red", of="apple")])
 def test_a_style_and_an_attribute_have_their_sentence_without_it(pipe, concept):
-    assert nearest(denoiser_for(pipe), concept, load_bank("demo")) == ""
+    assert neighbours(denoiser_for(pipe), concept, load_bank("demo")) == ("", "")
 
 
 @pytest.mark.thorough
@@ -104,6 +105,22 @@ def test_what_is_erased_already_takes_nobodys_place(pipe):
     assert second and second != first
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("further", [{"avoid": ("dog",)}, {"replace_with": "house"}])
+def test_the_nearest_thing_stays_closed_whatever_takes_the_place(pipe, further, tmp_path):
+    """A second look took a dog for a cat where the dog was not what the cat became."""
+    from lora_unlearn import Adapter
+    from lora_unlearn.look import decide_prompts
+
+    denoiser, chosen = denoiser_for(pipe), PRESETS["thorough"]
+    found = erase(denoiser, Concept("cat", **further), load_bank("demo"), chosen.mode, promise=chosen.promise)
+    assert found.instead != "dog" and found.nearest == "dog"
+    found = Adapter.load(found.save(tmp_path / "cat.safetensors"))
+    asked = [f"a {kind} of a {thing}" for thing in ("dog", "cat") for kind in ("photo", "picture", "drawing")]
+    assert [decision.open for decision in decide_prompts(denoiser, found, asked)] == [False] * 3 + [True] * 3
+    assert "dog" in keeping(found).keep
+
+
 def test_what_takes_a_place_is_drawn_with_like_force(pipe, monkeypatch):
     """By the text encoder alone a cat would become a star, an emblem to which the network reacts far harder."""
     denoiser, concept = denoiser_for(pipe), Concept("cat")
@@ -117,7 +134,9 @@ def test_what_takes_a_place_is_drawn_with_like_force(pipe, monkeypatch):
         return (said - blank).square().mean().item()
 
     def unlike():
-        return abs(math.log(force(f"a photo of a {nearest(denoiser, concept, bank)}") / force(concept.probe)))
+        return abs(
+            math.log(force(f"a photo of a {neighbours(denoiser, concept, bank).instead}") / force(concept.probe))
+        )
 
     today = unlike()
     monkeypatch.setattr(replacement, "UNLIKE", 0.0)
