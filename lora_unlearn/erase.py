@@ -19,6 +19,7 @@ from .errors import UnlearnError
 from .gate import Gate
 from .look import Asked, LookMode, with_look
 from .lora import Lora
+from .namesakes import without_namesakes
 from .order import NOBODY, Order, Save, Watch
 from .promise import USUAL, Promise
 from .replacement import Neighbours, neighbours, plain_nouns
@@ -177,6 +178,7 @@ def begin(
     near = Neighbours(resume.instead, resume.nearest) if resume else _neighbours(counted, order.concept, settings, bank)
     adapter.instead, adapter.nearest = near.instead, near.nearest if near.nearest != near.instead else ""
     prompts = encode(counted, replace(order.concept, replace_with=adapter.instead), parts.shape[:EDIT_PROMPTS])
+    prompts = without_namesakes(counted, order.concept, prompts)
     if settings.trains:
         complete = _train(counted, adapter, prompts, watch, resume)
     else:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .bank import PLAIN, without_concept
 from .concept import Concept
-from .denoiser import CHUNK, Denoiser
+from .denoiser import CHUNK, Conditioning, Denoiser
 from .directions import fisher, heard
 from .gate import kappa
 from .moments import Moments, means, summed
@@ -72,15 +72,11 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
     """
     if concept.is_manner:
         return Neighbours("", "")
-    x = denoiser.initial_noise(NOISES, torch.Generator().manual_seed(SEED))
-    sigma = denoiser.sigmas(2)[0].expand(NOISES).to(x.device)
-
-    def asked(prompt: str, count: int = NOISES) -> Tensor:
-        return denoiser.predict(x[:count], sigma[:count], denoiser.encode([prompt])[[0] * count])
+    asked = InNoise(denoiser)
 
     def reaction(word: str, count: int) -> tuple[float, float]:
         """How hard the network reacts, the concept being 1, and how alike."""
-        found, blank_, own_ = asked(f"{PLAIN} {word}", count), blank[:count], own[:count]
+        found, blank_, own_ = asked(denoiser.encode([f"{PLAIN} {word}"]), count), blank[:count], own[:count]
         pull = energy(found - blank_) / max(energy(own_ - blank_), 1e-12)
         return pull, float(kappa(found, own_, blank_).mean())
 
@@ -104,12 +100,29 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
                 best, nearness = noun, close - unlike(noun)
         return best
 
-    blank, own = asked(""), asked(concept.probe)
+    blank, own = (asked(denoiser.encode([prompt])) for prompt in ("", concept.probe))
     near = by_nearness(denoiser, concept, bank)
     free = without_concept([noun for noun, _ in near], Concept(concept.name, concept.avoid))
     found = first([(noun, close) for noun, close in near if noun in free])
     neutral = NEUTRAL if not found and reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else ""
     return Neighbours(found or neutral, first(near))
+
+
+class InNoise:
+    """What a model predicts for a prompt in a few states of pure noise, the same for every prompt.
+
+    Args:
+        denoiser: whose network is asked.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+        self.x = denoiser.initial_noise(NOISES, torch.Generator().manual_seed(SEED))
+        self.sigma = denoiser.sigmas(2)[0].expand(NOISES).to(self.x.device)
+
+    def __call__(self, row: Conditioning, count: int = NOISES) -> Tensor:
+        """The predictions (count,C,H,W) for one row, in the first `count` of the states."""
+        return self.denoiser.predict(self.x[:count], self.sigma[:count], row[[0] * count])
 
 
 def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> list[tuple[str, float]]:
@@ -127,8 +140,8 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     scale = heard(denoiser, len(others.mean))
     direction = fisher(Moments().add(target), others, scale=scale)
     words = [f"{PLAIN} {word}" for word in concept.words]
-    own = _strongest(denoiser, words, direction).mean()
-    found = _strongest(denoiser, prompts, direction)
+    own = _strongest_of(denoiser, words, direction).mean()
+    found = _strongest_of(denoiser, prompts, direction)
     centred = means(denoiser, prompts) * scale.to(direction)
     centre, named = centred.mean(0), (means(denoiser, words) * scale.to(direction)).mean(0)
     close = torch.nn.functional.cosine_similarity(centred - centre, named - centre, dim=-1)
@@ -143,8 +156,13 @@ def plain_nouns(bank: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(rest for rest in rests if 0 < len(rest.split()) <= LONGEST))
 
 
-def _strongest(denoiser: Denoiser, prompts: Sequence[str], direction: Tensor) -> Tensor:
-    """The largest response of any token to a direction, (len(prompts),); tokens that are zero are padding."""
+def _strongest_of(denoiser: Denoiser, prompts: Sequence[str], direction: Tensor) -> Tensor:
+    """`strongest` of prompts, encoded batch by batch."""
     chunks = (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))
-    texts = [denoiser.encode(chunk).tensors["text"].float() for chunk in chunks]
-    return torch.cat([(t @ direction).masked_fill(is_padding(t), -torch.inf).amax(dim=1) for t in texts])
+    return torch.cat([strongest(denoiser.encode(chunk), direction) for chunk in chunks])
+
+
+def strongest(prompts: Conditioning, direction: Tensor) -> Tensor:
+    """The largest response of any of a row's tokens to a direction, (rows,); tokens that are zero are padding."""
+    text = prompts.tensors["text"].float()
+    return (text @ direction.to(text)).masked_fill(is_padding(text), -torch.inf).amax(dim=1)

