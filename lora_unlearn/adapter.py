@@ -14,7 +14,7 @@ from .errors import UnlearnError
 from .families import FAMILIES
 from .files import read_safetensors, write_safetensors
 from .formats import from_stock, to_stock
-from .gate import Gate, decode_direction
+from .gate import MOST_NOISES, Gate, decode_direction
 from .lora import Lora
 from .settings import Settings
 from .strict import fields_of, lacking, read_json
@@ -215,5 +215,7 @@ def _check_gate(gate: Gate) -> None:
         raise ValueError("the gate reads the text and has no bounds for it")
     if gate.look is not None and (len(gate.look_shape) != 3 or not all(0 < side <= 65536 for side in gate.look_shape)):
         raise ValueError(f"the gate looks at noise of the shape {str(gate.look_shape)[:40]}")
+    if not 0 < gate.look_noises <= MOST_NOISES:
+        raise ValueError(f"the gate looks at {gate.look_noises} noises, and {MOST_NOISES} is the most")
     if not decode_direction(gate.direction).isfinite().all():
         raise ValueError("the gate's direction is not finite")

@@ -57,7 +57,7 @@ def calibrate(
     gate = replace(gate, judged=0, judged_open=0, heard=0, heard_open=0, shared_by=0)  # counted otherwise
     if gate.statistic in ("text", "look"):
         mode = look or gate.look_mode
-        gate = replace(gate, statistic="text", look=None, look_shape=(), look_prompts=0)
+        gate = replace(gate, statistic="text", look=None, look_shape=(), look_prompts=0, look_noises=2)
         share = share_of_text(mode, false_open_rate)
         check_enough(len(negatives), share)
         prompts = [*negatives, *positives]

@@ -30,6 +30,9 @@ from .denoiser import Conditioning
 from .errors import UnlearnError
 from .padding import is_padding
 
+MOST_NOISES = 8
+"""States of noise in which a second look asks at most, for the prompts that seem to ask for the concept."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -55,6 +58,7 @@ class Gate:
         heard, heard_open: likewise, sentences with the concept.
         look: prompts that the text leaves closed open at or above this kappa in pure noise; None: nobody looks again.
         look_shape: (C,H,W) of that noise.
+        look_noises: how many such noises are asked at most; the first version asked two.
         look_prompts: how many prompts set it.
         shared_by: with how many erasers of one list `false_open_rate` is shared: any of them opens that often at most.
             0: it is this gate's own.
@@ -80,6 +84,7 @@ class Gate:
     heard_open: int = 0
     look: float | None = None
     look_shape: tuple[int, ...] = ()
+    look_noises: int = 2
     look_prompts: int = 0
     shared_by: int = 0
 
@@ -109,7 +114,8 @@ class Gate:
         values = {name: value for name, value in asdict(self).items() if value not in left_out}
         if self.look is None:  # earlier versions do not know these
             values = {name: value for name, value in values.items() if not name.startswith("look")}
-        return {name: value for name, value in values.items() if value or name not in ("shared_by", "unit")}
+        first = {"shared_by": 0, "unit": 0.0, "look_noises": 2}  # as in files without them
+        return {name: value for name, value in values.items() if name not in first or value != first[name]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Gate:

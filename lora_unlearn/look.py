@@ -1,8 +1,9 @@
 """The second look: what the network makes of a prompt in pure noise, for prompts that the text leaves closed.
 
-kappa (see `gate`) at `NOISES` fixed states of pure noise, whatever picture is drawn from whatever noise: two
-evaluations for a prompt that was not seen before, none for a picture. So it works for any sampler, number of steps and
-guidance scale, and before the first step. A prompt that was mixed with the empty one is shown whole (`weakened`).
+kappa (see `gate`) at fixed states of pure noise, whatever picture is drawn from whatever noise: `GLANCE` evaluations
+for a prompt that was not seen before, up to `MOST_NOISES` for one that may ask for the concept, none for a picture. So
+it works for any sampler, number of steps and guidance scale, and before the first step. A prompt that was mixed with
+the empty one is shown whole (`weakened`).
 The bound on false openings is split between text and look.
 """
 
@@ -22,19 +23,22 @@ from .adapter import Adapter
 from .bounds import clopper_pearson, conformal_threshold, least
 from .decisions import Decision, decide
 from .denoiser import CHUNK, Conditioning, Denoiser
-from .gate import Gate
+from .gate import MOST_NOISES, Gate
 from .weakened import restored
 
 LookMode = Literal["text", "careful", "always"]
 """Who decides: the text alone; the text, then a second look at what it leaves closed; the second look alone."""
 LOOK_MODES: tuple[LookMode, ...] = get_args(LookMode)
-NOISES, SEED = 2, 20250807
+GLANCE, SEED = 2, 20250807
+"""States of noise in which every prompt is asked, and which are asked at once; the noise's own seed."""
+SEEMS = 0.3
+"""The kappa of a glance from which up the other noises are asked, too."""
 REMEMBERED = 64
 """Texts whose predictions are kept."""
 MOST_TOLD = 100
 """Sentences with and prompts without the concept that tell how well a look alone does."""
 ROWS = 4
-"""Prompts that are asked at once, while a threshold is measured: no more than a training's batch."""
+"""Prompts that are glanced at at once, while a threshold is measured: no more than a training's batch."""
 
 
 class Look:
@@ -61,34 +65,51 @@ class Look:
 
     @torch.no_grad()
     def __call__(self, adapter: Adapter, asked: Conditioning) -> Tensor:
-        """The scores of prompts (rows of `asked`) for an adapter's concept, (B,)."""
-        return detectors.kappa(_NoiseView(self, adapter, asked)).float().cpu()
+        """The scores of prompts (rows of `asked`) for an adapter's concept, (B,): kappa, in more noises if it is high.
+
+        One rule makes every prompt's score, so conformal bounds hold for it as for any other.
+        """
+        most = adapter.gate.look_noises
+        scores = self._kappa(adapter, asked, min(GLANCE, most))
+        near = (scores >= SEEMS).nonzero().flatten().tolist()
+        if near and most > GLANCE:
+            scores[near] = self._kappa(adapter, asked[near], most)
+        return scores
+
+    def _kappa(self, adapter: Adapter, asked: Conditioning, noises: int) -> Tensor:
+        return detectors.kappa(_NoiseView(self, adapter, asked, noises)).float().cpu()
 
     def whole(self, adapter: Adapter, asked: Conditioning) -> Conditioning:
         """Prompts as they are shown to the network: weakened ones restored, see `weakened`."""
         return restored(asked, self.encode([adapter.concept.probe]), self.encode([""]))
 
-    def predictions(self, asked: Conditioning, shape: Sequence[int]) -> Tensor:
-        """What the network predicts for prompts in every noise, side by side: (B, NOISES * C, H, W)."""
+    def predictions(self, asked: Conditioning, shape: Sequence[int], noises: int = MOST_NOISES) -> Tensor:
+        """What the network predicts for prompts in the first noises, side by side: (B, noises * C, H, W)."""
         names = [_name(asked[[row]], shape) for row in range(len(asked))]
-        new = [row for row, name in enumerate(names) if name not in self.seen and name not in names[:row]]
-        for start in range(0, len(new), ROWS):
-            rows = new[start : start + ROWS]
-            for row, found in zip(rows, self.evaluated(asked[rows], shape), strict=True):
-                self.seen[names[row]] = found
-        found = torch.stack([self.seen.setdefault(name, self.seen.pop(name)) for name in names])
+        rows = {name: row for row, name in enumerate(names)}
+        for first in range(0, noises, GLANCE):
+            new = [name for name in rows if len(self.seen.get(name, ())) <= first * shape[0]]
+            for start in range(0, len(new), ROWS):
+                chunk = new[start : start + ROWS]
+                found = self.evaluated(asked[[rows[name] for name in chunk]], shape, (first, first + GLANCE))
+                for name, more in zip(chunk, found, strict=True):
+                    self.seen[name] = torch.cat([self.seen[name], more]) if name in self.seen else more
+        found = torch.stack([self.seen.setdefault(name, self.seen.pop(name))[: noises * shape[0]] for name in names])
         for name in list(self.seen)[: max(0, len(self.seen) - REMEMBERED)]:
             del self.seen[name]
         return found
 
-    def evaluated(self, asked: Conditioning, shape: Sequence[int]) -> Tensor:
-        """As `predictions`, by the network, every prompt in every noise; with gradients where they are on."""
-        count = len(asked)
-        noise = torch.randn((NOISES, *shape), generator=torch.Generator().manual_seed(SEED))
+    def evaluated(
+        self, asked: Conditioning, shape: Sequence[int], noises: tuple[int, int] = (0, MOST_NOISES)
+    ) -> Tensor:
+        """As `predictions`, by the network, in the noises from one to another; with gradients where they are on."""
+        count, generator = len(asked), torch.Generator().manual_seed(SEED)
+        drawn = [torch.randn((number, *shape), generator=generator) for number in (GLANCE, MOST_NOISES - GLANCE)]
+        noise = torch.cat(drawn)[slice(*noises)]  # a glance's stay the same, however many follow
         sigma = self.denoiser.sigmas(1)[:1].float()
         text = asked.tensors["text"]
         x = (noise * sigma).to(text.device, torch.float32).repeat(count, 1, 1, 1)
-        rows = torch.arange(count).repeat_interleave(NOISES)
+        rows = torch.arange(count).repeat_interleave(len(noise))
         self.evaluations += len(rows)
         found = self.denoiser.predict(x, sigma.expand(len(rows)).to(x.device), asked[rows])
         return found.reshape(count, -1, *found.shape[2:])
@@ -105,8 +126,8 @@ def decide_prompts(denoiser: Denoiser, adapter: Adapter, prompts: Sequence[str])
 class _NoiseView:
     """Prompts in pure noise, as detectors see them (`detectors.View`)."""
 
-    def __init__(self, look: Look, adapter: Adapter, asked: Conditioning) -> None:
-        self.look, self.adapter, self.asked = look, adapter, asked
+    def __init__(self, look: Look, adapter: Adapter, asked: Conditioning, noises: int) -> None:
+        self.look, self.adapter, self.asked, self.noises = look, adapter, asked, noises
 
     @cached_property
     def prompt(self) -> Tensor:
@@ -125,7 +146,7 @@ class _NoiseView:
         raise NotImplementedError("the second look asks the base model alone")
 
     def _predictions(self, asked: Conditioning) -> Tensor:
-        return self.look.predictions(asked, self.adapter.gate.look_shape)
+        return self.look.predictions(asked, self.adapter.gate.look_shape, self.noises)
 
 
 def share_of_text(mode: LookMode, false_open_rate: float) -> float:
@@ -167,7 +188,7 @@ def with_look(
     if mode == "text":
         return adapter.gate
     shape = tuple(denoiser.initial_noise(1, torch.Generator().manual_seed(0)).shape[1:])
-    adapter = replace(adapter, gate=replace(adapter.gate, look_shape=shape))
+    adapter = replace(adapter, gate=replace(adapter.gate, look_shape=shape, look_noises=MOST_NOISES))
     groups = [sample(asked.closed, 2 * least(false_open_rate) + 1), *filter(None, asked.apart)]
     told = [sample(prompts, MOST_TOLD) for prompts in (asked.wanted, asked.judged)] if mode == "always" else []
     scores = list(look_scores(denoiser, adapter, [*groups, *told], report))

@@ -21,6 +21,8 @@ from .training.prompts import Prompts
 
 NEAR = 1 / 3
 """How far a prompt's strongest token must have gone from the usual prompt's answer to the concept's own."""
+MOST = 4
+"""How many of them the network is asked about; on an encoder that tells things apart there are hardly more."""
 
 
 @torch.no_grad()
@@ -31,7 +33,7 @@ def without_namesakes(denoiser: Denoiser, concept: Concept, prompts: Prompts) ->
     states of noise each. What the user keeps stays, and so does everything beside a style or an attribute.
     """
     own = len(concept.kept())
-    if concept.is_manner:
+    if concept.is_manner or own == len(prompts.kept):
         return prompts
     found = [own + row for row in _near(denoiser, prompts, prompts.kept[own:], prompts.keep[own:])]
     if not found:
@@ -42,12 +44,12 @@ def without_namesakes(denoiser: Denoiser, concept: Concept, prompts: Prompts) ->
 
 
 def _near(denoiser: Denoiser, prompts: Prompts, words: Sequence[str], keep: Conditioning) -> list[int]:
-    """The rows of the kept prompts that the text encoder puts near the concept."""
+    """The rows of the kept prompts that the text encoder puts near the concept, the nearest ones."""
     others = summed(denoiser, words, encoded=keep)
     direction = fisher(Moments().add(prompts.target), others, scale=heard(denoiser, len(others.mean)))
     usual, own = (strongest(group, direction) for group in (keep, prompts.target))
     level = usual.median() + NEAR * (own.median() - usual.median())
-    return (usual >= level).nonzero().flatten().tolist()
+    return [row for row in usual.argsort(descending=True)[:MOST].tolist() if usual[row] >= level]
 
 
 def _alike(denoiser: Denoiser, concept: Concept, rows: Conditioning) -> list[bool]:

@@ -144,8 +144,8 @@ def look_input() -> Any:
             options=list(LOOK_MODES),
             default="text",
             tooltip="Who decides whether a prompt asks for the concept. text: its words, for nothing. careful: the "
-            "network looks again at what the words leave closed, two evaluations for a new prompt. always: the "
-            "network alone.",
+            "network looks again at what the words leave closed, two to eight evaluations for a new prompt. always: "
+            "the network alone.",
         )
     )
 

@@ -77,10 +77,21 @@ def test_what_is_kept_stays_closed(careful, denoiser):
 def test_prompts_are_asked_about_once(careful, denoiser):
     look = Look(denoiser)
     for _ in range(2):
-        decide(careful, denoiser.encode([DOG, "a photo of a ship"]), look)
+        decide(careful, denoiser.encode(["a photo of a truck", "a photo of a ship"]), look)
         assert look.evaluations == 2 * 4  # two prompts, the concept, the empty prompt
     decide(careful, denoiser.encode([CAT]), look)
     assert look.evaluations == 2 * 4  # the text opens, so nobody asks
+
+
+def test_what_seems_to_ask_is_seen_in_more_noises(careful, denoiser):
+    """A dog is much like a cat in two of them; an earlier file's gate goes on to see it in these two alone."""
+    asked, look = denoiser.encode([DOG]), Look(denoiser)
+    earlier = replace(careful, gate=replace(careful.gate, look_noises=2))
+    glance, score = float(look(earlier, asked)), float(look(careful, asked))
+    assert look.evaluations == 8 * 3 and float(look(earlier, asked)) == glance != score
+    assert glance >= 0.3 and glance == pytest.approx(float(Look(denoiser)(earlier, asked)), abs=1e-4)
+    shown = [look.evaluated(asked, careful.gate.look_shape, (at, at + 2)) for at in range(0, 8, 2)]
+    assert torch.allclose(torch.cat(shown, 1), look.evaluated(asked, careful.gate.look_shape), atol=1e-4)
 
 
 def test_the_network_alone_decides_and_its_promise_is_its_own(denoiser):

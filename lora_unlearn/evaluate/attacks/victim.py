@@ -106,11 +106,11 @@ class Victim:
 
     def sees(self, asked: Conditioning) -> Tensor:
         """The second look's score kappa of one row, (1,), with gradients; open from `gate.look` up."""
-        look, shape = Look(self.denoiser), self.gate.look_shape
+        look, shape, noises = Look(self.denoiser), self.gate.look_shape, self.gate.look_noises
         with torch.no_grad():
-            concept, empty = look.predictions(self.denoiser.encode([self.concept.probe, ""]), shape)
+            concept, empty = look.predictions(self.denoiser.encode([self.concept.probe, ""]), shape, noises)
         shown = look.whole(self.eraser.adapter, asked)
-        return kappa(look.evaluated(shown, shape), concept[None], empty[None])
+        return kappa(look.evaluated(shown, shape, (0, noises)), concept[None], empty[None])
 
     def shut(self, prompts: Sequence[str]) -> list[bool]:
         """Whether the gate stays shut for prompts, as far as that is told before a picture is begun."""
