@@ -236,12 +236,12 @@ def prompts_first(family: str, concept: Concept, settings: Settings) -> int:
     """About how many prompts `erase` reads before it trains anything: more if many nouns are asked, none twice."""
     bank, words = load_bank(family), 2 * len(concept.pairs())
     shaping = min(EDIT_PROMPTS, len(Parts.of(bank).without(concept).shape)) + len(concept.kept())
-    given = settings.reference != "nearest" or concept.is_manner
+    asking = settings.reference == "nearest" and not concept.is_manner
     return (
         words
         + shaping
         + 2 * PUT_BESIDE
-        + (0 if given else len(plain_nouns(without_concept(bank, concept))) + words // 2)
+        + (len(plain_nouns(without_concept(bank, concept))) + words // 2 if asking else 0)
     )
 
 
