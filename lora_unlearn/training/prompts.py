@@ -30,6 +30,7 @@ class Prompts:
         keep: prompts that must not change; `kept` are their words.
         beside, alone: the concept and its replacement beside something that stays, row by row.
         shared_reference: all references are the empty prompt.
+        ordinary: what the concept is measured against: `keep`, with what of it is the concept by another name.
     """
 
     target: Conditioning
@@ -40,6 +41,7 @@ class Prompts:
     alone: Conditioning
     shared_reference: bool
     kept: tuple[str, ...]
+    ordinary: Conditioning
 
     def practised(self) -> Prompts:
         """The same, with the pairs that are trained on: in turn the concept alone, and beside something that stays."""
@@ -77,7 +79,7 @@ def encode(denoiser: Denoiser, concept: Concept, keep: list[str]) -> Prompts:
         [prompt for prompt, _ in together],
         [prompt for _, prompt in together],
     )
-    return Prompts(target, reference, empty, kept_rows, beside, alone, shared, tuple(kept))
+    return Prompts(target, reference, empty, kept_rows, beside, alone, shared, tuple(kept), kept_rows)
 
 
 def _encode_alike(denoiser: Denoiser, *groups: list[str]) -> list[Conditioning]:

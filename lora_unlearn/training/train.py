@@ -86,7 +86,7 @@ def check_drawn(denoiser: Denoiser, prompts: Prompts, settings: Settings) -> Non
     generator = torch.Generator().manual_seed(settings.seed)
     parts = prompts.target, prompts.reference, prompts.empty
     states = record(denoiser, *parts, ASKED, 1, settings.guidance_scale, generator, prompts.shared_reference)
-    check_reaction(denoiser, prompts.keep, states, ASKED)
+    check_reaction(denoiser, prompts.ordinary, states, ASKED)
 
 
 def _fit(scene: Scene, lora: Lora, parts: Parts, drawing: Drawing, report: Report, stop: Stop, done: int) -> Trained:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lora_unlearn import Concept, denoiser_for, load_bank
+from lora_unlearn import Concept, UnlearnError, denoiser_for, erase, load_bank
 from lora_unlearn.bank import Parts
 from lora_unlearn.namesakes import without_namesakes
 from lora_unlearn.training.prompts import encode
@@ -44,3 +44,9 @@ def test_what_the_user_keeps_stays(pipe):
 def test_beside_a_style_everything_stays(pipe):
     keep = [*ORDINARY, "a cat in clipart style", "an ink drawing of a cat"]
     assert left_out(pipe, Concept("clipart style"), keep) == []
+
+
+def test_a_word_that_means_nothing_is_refused_whatever_else_means_nothing(pipe):
+    """To a model that reads no Chinese all of it is alike, and what is taken for a name must not hide that."""
+    with pytest.raises(UnlearnError, match="nothing to erase"):
+        erase(denoiser_for(pipe), Concept("\u732b"), load_bank("demo"), "instant")

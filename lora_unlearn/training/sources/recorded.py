@@ -43,7 +43,7 @@ class Recorded:
             stop,
         )
         alone = states[torch.arange(0, settings.trajectories, 2)]  # the other starts hold something else, too
-        check_reaction(scene.denoiser, prompts.keep, alone, len(alone))
+        check_reaction(scene.denoiser, prompts.ordinary, alone, len(alone))
         return Buffer(scene, prompts, states)
 
     def evaluations(self, settings: Settings) -> tuple[int, int, int]:
