@@ -39,7 +39,8 @@ def without_namesakes(denoiser: Denoiser, concept: Concept, prompts: Prompts) ->
     if not found:
         return prompts
     alike = _alike(denoiser, concept, prompts.keep[found])
-    rest = sorted(set(range(len(prompts.kept))) - {row for row, same in zip(found, alike, strict=True) if same})
+    names = {row for row, same in zip(found, alike, strict=True) if same}
+    rest = [row for row in range(len(prompts.kept)) if row not in names]
     return replace(prompts, keep=prompts.keep[rest], kept=tuple(prompts.kept[row] for row in rest))
 
 
