@@ -1,28 +1,35 @@
-"""Every protocol of `lora_unlearn.evaluate.protocols` on erasers of the demo model, as a table for docs/evaluation.md.
+"""Every protocol of `lora_unlearn.evaluate.protocols` on erasers of the demo model, as tables for docs/evaluation.md.
 
     python -m benchmarks.protocols
 
 Erases each concept by each method, measures by every protocol that the judge can answer, and shares the pictures
-without an eraser between all of them. What is measured is kept (protocols.json), and not measured again.
+without an eraser between all of them; `sequence` measures *instant* erasers of ten things. `--relative`: on the
+language relative, whose prompts a real text encoder reads. What is measured is kept (protocols.json), and not measured
+again.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.relative.model import load_language_relative, load_relative_judge
 from lora_unlearn import Concept, Eraser, denoiser_for, erase, load_bank
 from lora_unlearn.demo.checkpoint import load_demo
+from lora_unlearn.demo.words import STYLES, THINGS
 from lora_unlearn.errors import UnlearnError
-from lora_unlearn.evaluate import Album, DemoJudge, Saving
+from lora_unlearn.evaluate import CLASSES, Album, DemoJudge, Judge, Saving
 from lora_unlearn.evaluate.protocols import PROTOCOLS, Bench, ask, measure
 from lora_unlearn.evaluate.summary import plain
 from lora_unlearn.hosts.generate import Sampling
 
-from .common import options
+from .common import markdown, options
 
 METHODS = ("fast", "instant")
+SEQUENCE = "sequence"
+"""The protocol that takes several erasers: of the ten things of `CLASSES`, each knowing the others, as in a list."""
 SAVING = Saving(closed=0, exported=0)
 """Closed gates draw the model's own picture, which `integrity` compares; so do we not draw it twice."""
 ROWS = {
@@ -50,35 +57,52 @@ ROWS = {
 
 
 def main() -> None:
-    """Measure what is missing, and print the table."""
-    args = options(__doc__, steps=10, scale=5.0, count=1)
+    """Measure what is missing, and print the tables."""
+    args = options(__doc__, steps=10, scale=5.0, count=1, relative=False)
     if args.concepts == ["cat", "ship"]:
         args.concepts.append("clipart style")
-    kept = args.out / "protocols.json"
+    kept = args.out / ("protocols-relative.json" if args.relative else "protocols.json")
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
-    pipe, album = load_demo(), dict[tuple[str, ...], Album]()
-    for method in METHODS:
-        for concept in args.concepts:
-            name = f"{concept}, {method}"
-            if name not in found:
-                made = Eraser(erase(denoiser_for(pipe), Concept(concept), load_bank("demo"), method))
-                found[name] = measured(bench_of(pipe, [made], args, album))
-                save(kept, found)
-    print(table(found, [f"{concept}, {method}" for concept in args.concepts for method in METHODS]))
+    model, album = model_of(args.relative), dict[tuple[str, ...], Album]()
+    denoiser = denoiser_for(model[0])
+    for name, method, concepts in columns(args.concepts):
+        if name not in found:
+            asked = [Concept(of, avoid=tuple(other for other in concepts if other != of)) for of in concepts]
+            made = [Eraser(erase(denoiser, one, load_bank(denoiser.family), method)) for one in asked]
+            found[name] = measured(bench_of(model, made, args, album), several=name == SEQUENCE)
+            save(kept, found)
+    print(table(found, [name for name, _, _ in columns(args.concepts) if name != SEQUENCE]))
+    print(markdown(sizes(found[SEQUENCE][SEQUENCE]["sizes"])))
 
 
-def bench_of(pipe: Any, erasers: list[Eraser], args: Any, album: dict[tuple[str, ...], Album]) -> Bench:
-    """The demo model with its judge."""
+def columns(concepts: Sequence[str]) -> list[tuple[str, str, Sequence[str]]]:
+    """What is measured: its name, the method, and the concepts whose erasers are on."""
+    single = [(f"{concept}, {method}", method, [concept]) for concept in concepts for method in METHODS]
+    return [*single, (SEQUENCE, METHODS[-1], tuple(CLASSES))]
+
+
+def model_of(relative: bool) -> tuple[Any, Judge]:
+    """What draws, and who sees what it draws."""
+    if relative:
+        return load_language_relative(), DemoJudge(load_relative_judge())
+    return load_demo(), DemoJudge()
+
+
+def bench_of(model: tuple[Any, Judge], made: list[Eraser], args: Any, album: dict[tuple[str, ...], Album]) -> Bench:
+    """A model with its judge."""
     sampling = Sampling(args.steps, args.scale, batch=32)
-    return Bench(pipe, erasers, DemoJudge(), sampling, args.count, True, saving=SAVING, paraphrases=0, album=album)
+    return Bench(
+        model[0], made, model[1], sampling, args.count, True, saving=SAVING, paraphrases=0, things=tuple(THINGS),
+        styles=tuple(STYLES), album=album,
+    )  # fmt: skip
 
 
-def measured(bench: Bench) -> dict[str, Any]:
-    """The figures of every protocol for one eraser that the judge can answer."""
+def measured(bench: Bench, several: bool) -> dict[str, Any]:
+    """The figures of every protocol, for one eraser or for several, that the judge can answer."""
     asked = {}
     for name, row in PROTOCOLS.items():
         try:
-            asked |= {} if row.several else ask(bench, [name])
+            asked |= ask(bench, [name]) if row.several == several else {}
         except UnlearnError as error:
             print(error)
     return {name: plain(measured.figures) for name, measured in measure(bench, asked).items()}
@@ -97,6 +121,15 @@ def table(found: dict[str, Any], names: list[str]) -> str:
         f"| {words} | " + " | ".join(cell(found[name], path) for name in names) + " |" for words, path in ROWS.items()
     ]
     return "\n".join(lines)
+
+
+def sizes(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What holds under the first so many erasers, a row each."""
+    told = {"gone": "erased", "shows another of them": "handed_out", "all else kept": "kept", "identical": "identical"}
+    return [
+        {"erasers": count} | {words: f"{100 * row[key]['share']:.0f} %" for words, key in told.items()}
+        for count, row in found.items()
+    ]
 
 
 def cell(figures: Any, path: tuple[str, ...]) -> str:

@@ -46,7 +46,7 @@ class Concept:
     Attributes:
         name: the words to erase, for example "cat" or "Van Gogh style".
         also: further words for the same thing.
-        replace_with: what to draw instead; empty: whatever the model draws without a prompt.
+        replace_with: what to draw instead; empty: the method's own choice, usually the nearest other thing.
         keep: words of things that must not suffer, named by the user.
         of: the thing whose attribute is erased: `Concept("red", of="apple")` keeps the apple.
         avoid: what must not take its place where the user names nothing: other concepts that are erased, too.

@@ -9,6 +9,8 @@ import pytest
 from lora_unlearn import Concept, Eraser, erase
 from lora_unlearn.bank import Parts, load_bank
 from lora_unlearn.calibrate import text_scores
+from lora_unlearn.evaluate import DemoJudge
+from lora_unlearn.evaluate.protocols import Bench, ask
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.generate import Sampling, generate
 from lora_unlearn.training.prompts import EDIT_PROMPTS
@@ -69,3 +71,12 @@ def test_a_bank_that_says_toad_does_not_hold_back_an_eraser_of_frogs(pipe):
     pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING, [Eraser(adapter, mode="on")])
     seen = labels_of(load_relative_judge(), [picture.image for picture in pictures])
     assert "frog" not in seen
+
+
+def test_protocols_ask_only_for_what_a_judge_of_its_own_words_can_say(pipe):
+    """The text encoder puts a catfish near the cat, of which this judge knows nothing."""
+    eraser = Eraser(erase(denoiser_for(pipe), Concept("cat"), load_bank("language"), "instant"))
+    bench = Bench(pipe, [eraser], DemoJudge(load_relative_judge()), SAMPLING, count=1, quick=True)
+    asked = ask(bench, ["hub"])["hub"]
+    assert "dog" in {prompt.wanted for prompt in asked.of("near")}
+    assert set(asked.labels) <= set(bench.judge.labels)

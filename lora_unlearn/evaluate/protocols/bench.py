@@ -120,6 +120,10 @@ class Bench:
         count = self.count or usual[self.quick]
         return self.seeds[:count] or range(self.first_seed, self.first_seed + count)
 
+    def knows(self, word: str) -> bool:
+        """Whether the judge can say a word; CLIP says any."""
+        return isinstance(self.judge, ClipJudge) or word in self.judge.labels
+
     def judge_of(self, labels: Sequence[str], styles: Sequence[str] = (), name: str = "") -> Judge:
         """A judge who tells these labels and styles apart.
 

@@ -37,7 +37,7 @@ def ask(bench: Bench) -> Protocol:
     if bench.style is None and concept not in bench.judge.labels:
         raise UnlearnError(f"hub: the judge does not know {concept!r}; it knows {', '.join(bench.judge.labels)}.")
     near = nearest(bench)[: NEAREST[quick]]
-    partners = list(PARTNERS)
+    partners = [word for word in PARTNERS if bench.knows(word)]
     targets = bench.sentences(SENTENCES[quick])
     prompts = [Prompt(text, "target", concept) for text in targets]
     prompts += [Prompt(near_sentence(bench, word), "near", word) for word in near]
@@ -56,7 +56,7 @@ def nearest(bench: Bench) -> list[str]:
     barred = {*concept.words, *bench.other_words, *HYPONYMS.get(concept.name, ())}
     nouns = [noun for noun, _ in by_nearness(bench.denoiser, concept, load_bank(bench.denoiser.family))]
     known = THINGS if bench.denoiser.family == "demo" else nouns
-    return [noun for noun in nouns if noun in known and noun not in barred]
+    return [noun for noun in nouns if noun in known and noun not in barred and bench.knows(noun)]
 
 
 def near_sentence(bench: Bench, word: str) -> str:
