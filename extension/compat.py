@@ -17,13 +17,18 @@ def accepted(function: Callable[..., Any], **wanted: Any) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in known}
 
 
-def on(event: Callable[..., Any], handler: Callable[..., Any], inputs: Any, outputs: Any) -> None:
-    """Connect an event: no overlay of gradio's own, no limit to how many pages may wait at once, no public name."""
+def on(event: Callable[..., Any], handler: Callable[..., Any], inputs: Any, outputs: Any, checked: bool = True) -> None:
+    """Connect an event: no overlay of gradio's own, no limit to how many pages may wait at once, no public name.
+
+    Args:
+        checked: whether gradio looks at the values first. It refuses a tick whose box was replaced while the click was
+            on its way, so who checks for itself takes them as they come.
+    """
     plain = getattr(event, "replaced_event", event)  # Forge and Forge Neo put one around it that takes anything
     further = accepted(plain, show_progress="hidden", concurrency_limit=None, api_visibility="private")
     if "api_visibility" not in further:
         further |= accepted(plain, api_name=False)
-    event(handler, inputs=inputs, outputs=outputs, **further)
+    event(handler, inputs=inputs, outputs=outputs, preprocess=checked, **further)
 
 
 def html(markup: str) -> Any:

@@ -114,12 +114,12 @@ class ErasePage:
         """Connect every event; loading the blocks, or coming back to the page, attaches it to a running training."""
         fields = dict(zip(FIELDS, self.fields, strict=True))
         words = [fields[name] for name in ("concept", "also", "replace_with", "keep", "of")]
-        compat.on(blocks.load, self.greet, self.fields, [*self.live, *self.fields])
-        compat.on(page.select, self.attach, self.fields, self.live)
-        compat.on(self.erase.click, self.start, self.fields, self.live)
-        compat.on(fields["concept"].submit, self.start, self.fields, self.live)
-        compat.on(self.resume.click, self.go_on, self.fields, self.live)
-        compat.on(self.measure.click, self.gauge, self.fields, [*self.live, self.measured])
+        compat.on(blocks.load, self.greet, self.fields, [*self.live, *self.fields], checked=False)
+        compat.on(page.select, self.attach, self.fields, self.live, checked=False)
+        compat.on(self.erase.click, self.start, self.fields, self.live, checked=False)
+        compat.on(fields["concept"].submit, self.start, self.fields, self.live, checked=False)
+        compat.on(self.resume.click, self.go_on, self.fields, self.live, checked=False)
+        compat.on(self.measure.click, self.gauge, self.fields, [*self.live, self.measured], checked=False)
         compat.on(self.stop.click, self.halt, None, [self.stop])
         compat.on(self.export.click, self.write, [self.name], [self.exported])
         self.named.connect(*(fields[name] for name in ("concept", "also", "keep", "of")))
@@ -127,7 +127,7 @@ class ErasePage:
         for event in (self.erase.click, *(word.blur for word in words)):
             compat.on(event, self.notify, words, [self.notice, self.further])
         for name in ("preset", "iterations", "batch"):
-            compat.on(fields[name].change, self.expect, self.fields, [self.estimate])
+            compat.on(fields[name].change, self.expect, self.fields, [self.estimate], checked=False)
 
     def greet(self, *values: Any) -> Iterator[Updates]:
         """A page that was loaded: show what there is, with the fields that a training under way was ordered by.

@@ -29,7 +29,7 @@ def ordered(values: Values, **instead: str) -> Order:
     fields |= {name: text for name, text in instead.items() if not fields.get(name)}
     if fields["meant"] and fields["meant"] == " ".join(str(fields["concept"] or "").split()):
         for name, ticked in (("also", "near"), ("keep", "neighbours")):
-            fields[name] = ", ".join([*filter(None, [fields[name]]), *(fields[ticked] or [])])
+            fields[name] = ", ".join([*filter(None, [fields[name]]), *map(str, fields[ticked] or [])])
     return order_of(fields)
 
 

@@ -39,8 +39,8 @@ class Named:
         """Look when the concept was typed, and when the button is pressed."""
         inputs = [concept, also, keep, of, self.near, self.neighbours, self.meant]
         outputs = [self.told, self.near, self.neighbours, self.meant]
-        compat.on(concept.blur, self.glance, inputs, outputs)
-        compat.on(self.ask.click, self.look, inputs, outputs)
+        compat.on(concept.blur, self.glance, inputs, outputs, checked=False)
+        compat.on(self.ask.click, self.look, inputs, outputs, checked=False)
 
     def glance(self, *values: Any) -> Updates:
         """The same as `look`, unless nothing has changed, nothing is typed or a job has the model, or takes it."""

@@ -61,7 +61,7 @@ def usual_mode(trains: bool) -> Mode:
     return "fast" if trains else PRESETS[USUAL_PRESET].mode
 
 
-RECIPE = 8
+RECIPE = 9
 """Which way of making erasers this is. To be raised where the same words and settings come to give another eraser:
 hosts that keep erasers then make them anew, and after any other update they do not."""
 LEAST_CHANGE = 0.3

@@ -7,7 +7,7 @@ neither (see `docs/experiments.md`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -60,8 +60,10 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
     The bank's plain nouns are asked in the order in which the text encoder puts them. One will do if the network reacts
     to it at least `LEAST_PULL` times as hard as to the concept, and in another direction; its nearness is the text
     encoder's less what its force differs from the concept's (`UNLIKE`). No noun is asked that could not be nearer than
-    the nearest so far. Costs `SCREENED` evaluations for each noun asked, and `NOISES` for the concept, for the empty
-    prompt, and for each noun that seems to do.
+    the nearest so far. What the concept avoids does not take its place under another name either: a noun for which the
+    network draws the avoided concept that the text encoder puts nearest to it (a doghouse, for a model that draws a
+    dog). Costs `SCREENED` evaluations for each noun asked, and `NOISES` for the concept, for the empty prompt, for each
+    noun that seems to do, and for each that is held against what is avoided, twice.
 
     Args:
         bank: ordinary prompts without the concept.
@@ -91,19 +93,25 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
         found = pull(noun, SCREENED, LENIENT) and pull(noun, NOISES)
         return UNLIKE * math.log(found) ** 2 if found else math.inf
 
-    def first(nouns: Sequence[tuple[str, float]]) -> str:
+    def taken(noun: str) -> bool:
+        """Whether it is drawn as what the concept avoids."""
+        prompts = [f"{PLAIN} {word}" for word in (noun, nearest_of(denoiser, noun, concept.avoid))]
+        return float(kappa(*(asked(denoiser.encode([prompt])) for prompt in prompts), blank).mean()) > MOST_ALIKE
+
+    def first(nouns: Sequence[tuple[str, float]], barred: Callable[[str], bool] = lambda noun: False) -> str:
         best, nearness = "", -math.inf
         for noun, close in nouns[:ASKED]:
             if close <= nearness:
                 break
-            if close - unlike(noun) > nearness:
+            if close - unlike(noun) > nearness and not barred(noun):
                 best, nearness = noun, close - unlike(noun)
         return best
 
     blank, own = (asked(denoiser.encode([prompt])) for prompt in ("", concept.probe))
     near = by_nearness(denoiser, concept, bank)
     free = without_concept([noun for noun, _ in near], Concept(concept.name, concept.avoid))
-    found = first([(noun, close) for noun, close in near if noun in free])
+    others = [(noun, close) for noun, close in near if noun in free]
+    found = first(others, taken) if concept.avoid else first(others)
     neutral = NEUTRAL if not found and reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else ""
     return Neighbours(found or neutral, first(near))
 
@@ -147,6 +155,13 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     close = torch.nn.functional.cosine_similarity(centred - centre, named - centre, dim=-1)
     other = found <= (found.median() + own) / 2
     return [(nouns[i], float(close[i])) for i in close.argsort(descending=True).tolist() if other[i]]
+
+
+def nearest_of(denoiser: Denoiser, noun: str, words: Sequence[str]) -> str:
+    """The word that the text encoder puts nearest to a noun: by the cosine of mean tokens, taken from their mean."""
+    found = means(denoiser, [f"{PLAIN} {word}" for word in (NEUTRAL, noun, *words)])
+    found = torch.nn.functional.normalize(found - found.mean(0), dim=-1)
+    return words[int((found[2:] @ found[1]).argmax())]
 
 
 def plain_nouns(bank: Sequence[str]) -> list[str]:

@@ -7,12 +7,13 @@ from importlib.metadata import PackageNotFoundError, distribution
 import pytest
 
 from lora_unlearn import Concept, Eraser, erase
-from lora_unlearn.bank import Parts, load_bank
+from lora_unlearn.bank import Parts, load_bank, without_concept
 from lora_unlearn.calibrate import text_scores
 from lora_unlearn.evaluate import DemoJudge
 from lora_unlearn.evaluate.protocols import Bench, ask
 from lora_unlearn.hosts.diffusers import denoiser_for
 from lora_unlearn.hosts.generate import Sampling, generate
+from lora_unlearn.replacement import neighbours
 from lora_unlearn.training.prompts import EDIT_PROMPTS
 
 try:
@@ -71,6 +72,16 @@ def test_a_bank_that_says_toad_does_not_hold_back_an_eraser_of_frogs(pipe):
     pictures = generate(pipe, prompts, range(len(prompts)), SAMPLING, [Eraser(adapter, mode="on")])
     seen = labels_of(load_relative_judge(), [picture.image for picture in pictures])
     assert "frog" not in seen
+
+
+def test_what_another_eraser_takes_comes_back_under_no_other_name(pipe):
+    """The noun nearest to a cat that is not called a dog is a doghouse, for which this model draws a dog."""
+    denoiser = denoiser_for(pipe)
+    concept = Concept("cat", avoid=("dog",))
+    found = neighbours(denoiser, concept, without_concept(load_bank("language"), concept))
+    pictures = generate(pipe, [f"a photo of a {found.instead}"] * 4, range(4), SAMPLING)
+    assert "dog" not in labels_of(load_relative_judge(), [picture.image for picture in pictures])
+    assert found.nearest == "dog"
 
 
 def test_protocols_ask_only_for_what_a_judge_of_its_own_words_can_say(pipe):

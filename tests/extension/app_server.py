@@ -47,6 +47,12 @@ class Server:
                 time.sleep(0.3)
         raise AssertionError(f"no answer from {self.address}: {self.log.read_text()}")
 
+    def faults(self):
+        """Failures that the log tells of, but for gradio's own when a page is reloaded while it is sent something."""
+        parts = self.log.read_text().split("Exception in ASGI application")
+        reloaded = ("in sse_stream", "404: Not Found")
+        return [part for part in parts if "Traceback" in part and not all(words in part for words in reloaded)]
+
     def end(self, number, seconds=60):
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)

@@ -85,8 +85,8 @@ class Browser:
             button = self.driver.find_element(
                 By.CSS_SELECTOR, f"button#lora_unlearn_{name}, #lora_unlearn_{name} button"
             )
-            button.click()
-            return button.is_enabled() or True
+            button.click()  # and may be gone by now
+            return True
 
         self.until(pressed)
 
@@ -204,7 +204,7 @@ def test_the_tab_inside_another_page(browser, serve, python, tmp_path):
     page.until(lambda: "no erasers yet" in page.text("table"))
     assert (tmp_path / "erasers" / "trash" / "feline.safetensors").is_file()
     page.tab("Help")
-    assert "Traceback" not in server.log.read_text()
+    assert not server.faults()
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.removeprefix("/").replace("/", "-"))
@@ -254,7 +254,7 @@ def test_words_are_ticked_and_a_prompt_is_tried(browser, serve, python, tmp_path
     page.until(lambda: "Opens" in page.text("library_try_answer"))
     page.view(f"{name}-library-try", "library_try_row")
     assert page.too_wide() <= 0
-    assert "Traceback" not in server.log.read_text()
+    assert not server.faults()
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -285,7 +285,7 @@ def test_the_app_from_first_look_to_a_picture(browser, serve, width, tmp_path):
     assert {address.split("/")[2] for address in page.asked()} == {server.address.split("/")[2]}
     complaints = [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
     assert not complaints
-    assert "Traceback" not in server.log.read_text()
+    assert not server.faults()
 
 
 ACCORDIONS = {"measure": "advanced", "python_export": "python", "merge": "merging"}

@@ -72,6 +72,8 @@ def test_the_words_that_the_model_reads_as_the_same_become_boxes(server, page):
     assert "kitten" not in [label for label, _ in page.props["near"]["choices"]]
     nothing = page.last("lora_unlearn_ask", concept="sofa", near=["kitty"], meant="cat")
     assert "no word that it reads like sofa" in nothing["named"] and not page.props["near"]["visible"]
+    late = page.last("lora_unlearn_ask", concept="bird", near=["kitty"], meant="cat")  # clicked before the boxes went
+    assert late["near"] == [] and "kitty" not in [label for label, _ in page.props["near"]["choices"]]
     assert "concept is empty" in page.last("lora_unlearn_ask", concept=" ")["named"]
 
 
@@ -81,6 +83,7 @@ def test_what_is_ticked_is_erased_along_and_what_belongs_to_other_words_is_not(s
     page.last("lora_unlearn_erase", concept="cat", **ticked, **SHORT)
     made = Adapter.load(max((server.folder / "erasers").glob("cat*.safetensors"), key=lambda p: p.stat().st_mtime_ns))
     assert made.concept.also == ("tabby", "kitty", "kitten")
+    page.last("lora_unlearn_ask", concept="sofa")  # the boxes are gone before the click arrives
     page.last("lora_unlearn_erase", concept="bird", **ticked, **SHORT)
     assert Adapter.load(server.folder / "erasers" / "bird.safetensors").concept.also == ("tabby",)
 
