@@ -19,10 +19,9 @@ INFO = {
     "concept": "In plain words, without articles. Things, styles (Van Gogh style) and attributes work.",
     "also": "Other words for the same thing, separated by commas. Most are found without.",
     "replace_with": "Empty: the nearest other thing that the model draws; of a style, the same picture without it.",
-    "keep": "Things that must not suffer, separated by commas: what looks most like it is worth naming.",
-    "preset": "quick: seconds, from the text alone. balanced: a short training. thorough: no training, but a "
-    "few hundred looks by the model; turns further away, so what appears instead is less clear, and the model itself "
-    "looks at prompts whose words say nothing.",
+    "keep": "Things that must not suffer, separated by commas: what looks most like it, beside a style other artists.",
+    "preset": "quick: seconds, from the text alone. balanced: a short training. thorough: turns further and has the "
+    "model look at prompts, too; slower, and what appears instead is less clear.",
     "of": "Erases an attribute of one thing alone: red, of the thing apple.",
     "rank": "Directions that the eraser may use; it decides the file's size. 1 to 128.",
     "iterations": "Steps of the training at most, 1 to 5000.",

@@ -301,6 +301,7 @@ BUTTONS = {
     },
 }
 """The buttons of each page, where they say something and what."""
+CENTRED = "arguments[0].scrollIntoView({block: 'center'}); return true"
 EDGES = "const box = arguments[0].getBoundingClientRect(); return [box.top, box.bottom]"
 
 
@@ -323,7 +324,7 @@ def test_what_a_button_says_is_on_a_laptops_screen(browser, serve):
                 page.until(lambda button=button: page.find(ACCORDIONS[button], ".label-wrap").click() or True)
             if button == "draw":
                 page.type("prompt", " ")
-            page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", page.find(button))
+            page.until(lambda button=button: page.driver.execute_script(CENTRED, page.find(button)))
             page.press(button)
             page.until(lambda place=place, said=said: said in page.text(place))
             seen(button, place)
