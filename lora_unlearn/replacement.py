@@ -95,8 +95,9 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
 
     def taken(noun: str) -> bool:
         """Whether it is drawn as what the concept avoids."""
-        prompts = [f"{PLAIN} {word}" for word in (noun, nearest_of(denoiser, noun, concept.avoid))]
-        return float(kappa(*(asked(denoiser.encode([prompt])) for prompt in prompts), blank).mean()) > MOST_ALIKE
+        words = noun, nearest_of(denoiser, noun, concept.avoid)
+        found, avoided = (asked(denoiser.encode([f"{PLAIN} {word}"])) for word in words)
+        return float(kappa(found, avoided, blank).mean()) > MOST_ALIKE
 
     def first(nouns: Sequence[tuple[str, float]], barred: Callable[[str], bool] = lambda noun: False) -> str:
         best, nearness = "", -math.inf
