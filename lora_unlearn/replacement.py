@@ -94,10 +94,7 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
         return UNLIKE * math.log(found) ** 2 if found else math.inf
 
     def taken(noun: str) -> bool:
-        """Whether it is drawn as what the concept avoids."""
-        words = noun, nearest_of(denoiser, noun, concept.avoid)
-        found, avoided = (asked(denoiser.encode([f"{PLAIN} {word}"])) for word in words)
-        return float(kappa(found, avoided, blank).mean()) > MOST_ALIKE
+        return bool(concept.avoid) and drawn_as_one_of(asked, blank, noun, concept.avoid)
 
     def first(nouns: Sequence[tuple[str, float]], barred: Callable[[str], bool] = lambda noun: False) -> str:
         best, nearness = "", -math.inf
@@ -111,8 +108,7 @@ def neighbours(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> Nei
     blank, own = (asked(denoiser.encode([prompt])) for prompt in ("", concept.probe))
     near = by_nearness(denoiser, concept, bank)
     free = without_concept([noun for noun, _ in near], Concept(concept.name, concept.avoid))
-    others = [(noun, close) for noun, close in near if noun in free]
-    found = first(others, taken) if concept.avoid else first(others)
+    found = first([(noun, close) for noun, close in near if noun in free], taken)
     neutral = NEUTRAL if not found and reaction(NEUTRAL, NOISES)[1] <= MOST_ALIKE else ""
     return Neighbours(found or neutral, first(near))
 
@@ -156,6 +152,17 @@ def by_nearness(denoiser: Denoiser, concept: Concept, bank: Sequence[str]) -> li
     close = torch.nn.functional.cosine_similarity(centred - centre, named - centre, dim=-1)
     other = found <= (found.median() + own) / 2
     return [(nouns[i], float(close[i])) for i in close.argsort(descending=True).tolist() if other[i]]
+
+
+def drawn_as_one_of(asked: InNoise, blank: Tensor, noun: str, words: Sequence[str]) -> bool:
+    """Whether the network draws the same for a noun as for the word that the text encoder puts nearest to it.
+
+    Args:
+        blank: what it predicts for the empty prompt, (NOISES,C,H,W).
+    """
+    pair = noun, nearest_of(asked.denoiser, noun, words)
+    found, other = (asked(asked.denoiser.encode([f"{PLAIN} {word}"])) for word in pair)
+    return float(kappa(found, other, blank).mean()) > MOST_ALIKE
 
 
 def nearest_of(denoiser: Denoiser, noun: str, words: Sequence[str]) -> str:
